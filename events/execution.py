@@ -1,0 +1,74 @@
+"""What the runner is asked and what it answers: one execution is one start of a program in a sandbox."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from gome.events.artifact import Artifact, Text
+from gome.events.payload import Intent, Payload
+from msgspec import Struct, field
+
+Purpose = Literal["debug", "full", "seed", "repeat", "rerun", "audit"]
+"""Why a program runs: `debug` (a sample), `full` (the attempt), `seed` (noise estimate), `repeat` (the guard asks
+again on the next partition), `rerun` (final selection), `audit` (a masked fold)."""
+
+Failure = Literal["", "syntax", "import", "data", "memory", "time", "numeric", "contract", "killed", "cancelled"]
+"""Class of a failed execution; empty when it succeeded."""
+
+
+class Limits(Struct, frozen=True, omit_defaults=True):
+    """What an execution may use: wall seconds, cores (threads), memory and output in MiB, GPUs (0 or 1)."""
+
+    seconds: float = 600.0
+    cores: int = 1
+    memory_mb: int = 4096
+    disk_mb: int = 1024
+    processes: int = 256
+    gpus: int = 0
+
+
+class ExecutionRequested(Intent, frozen=True):
+    """Run `program` with `inputs` laid out under `input/` (path → artifact), read-only.
+
+    `seed` and `partition` reach the program as GOME_SEED and GOME_PARTITION. `masked_fold` is set for audits, whose
+    inputs already lack that fold's labels; it is recorded so that the scorer knows which rows to compare.
+    """
+
+    attempt: str
+    purpose: Purpose
+    program: Text
+    inputs: dict[str, Artifact]
+    seed: int = 0
+    partition: int = 0
+    masked_fold: int | None = None
+    limits: Limits = Limits()
+    trusted: bool = False
+    renderer: str = ""
+    volatile: ClassVar[tuple[str, ...]] = ("attempt", "limits")
+
+
+class ExecutionFinished(Payload, frozen=True):
+    """What came of it. `outputs` maps file names below the working folder to artifacts (`oof.csv`, `submission.csv`,
+    `scores.csv`, `diagnostics.json`, `members/<key>/oof.csv`, …); `diagnostics` is the parsed, size-capped
+    `diagnostics.json`. Seconds are wall and CPU seconds, `peak_mb` the peak resident memory of the process tree."""
+
+    attempt: str
+    purpose: Purpose
+    ok: bool
+    exit_code: int = 0
+    signal: int = 0
+    failure: Failure = ""
+    error: str = ""
+    stdout: Text = Text(text="")
+    stderr: Text = Text(text="")
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+    device: str = "cpu"
+    outputs: dict[str, Artifact] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    program: str = ""
+    seed: int = 0
+    partition: int = 0
+    masked_fold: int | None = None
+    versions: dict[str, str] = field(default_factory=dict)

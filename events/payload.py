@@ -1,0 +1,40 @@
+"""The base of everything that can be said: a payload is the content of one event.
+
+A payload type is a frozen msgspec struct named by a past participle. Its class name is its tag in the log; `version`
+counts incompatible changes of its shape (old ones are upcast, see `upcast.py`). An `Intent` is a payload that asks for
+an effect: somebody with the right role performs it and records exactly one result for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from msgspec import Struct
+
+
+class Payload(Struct, frozen=True, omit_defaults=False):
+    """A fact. Subclasses are registered with the codec by class name and never renamed.
+
+    `begins_chain` marks facts that start a correlation chain of their own (a step) instead of joining the one of the
+    event they answer.
+    """
+
+    version: ClassVar[int] = 1
+    begins_chain: ClassVar[bool] = False
+
+
+class Intent(Payload, frozen=True):
+    """A wish to touch the world, answered by at most one result event.
+
+    `volatile` names the fields that are left out of the argument digest because they say where in this particular run
+    the wish was made (positions, attempt ids), not what is wished.
+    """
+
+    volatile: ClassVar[tuple[str, ...]] = ()
+
+
+class Unknown(Struct, frozen=True):
+    """A payload of a type this version does not know; its raw bytes survive a round trip in `Event.raw`."""
+
+    type: str
+    data: Any = None

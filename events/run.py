@@ -1,0 +1,95 @@
+"""What is said about a run as a whole: its start with everything decisions depend on, and its end."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from gome.events.payload import Payload
+from gome.events.task import Budget, Task
+from msgspec import Struct, field
+
+
+class PluginPin(Struct, frozen=True, omit_defaults=True):
+    """A plugin as it was when the run started: `digest` covers its package's source and `gome.events`."""
+
+    name: str
+    role: str
+    version: str
+    digest: str
+
+
+class RunStarted(Payload, frozen=True):
+    """The first event of a run: everything that decisions depend on.
+
+    `roles` maps a role to the plugin that plays it; `performers` maps a role to `local` or `queue`. `settings` are the
+    resolved settings that plugins may read (a table per plugin), `capacity` is how many steps may be in flight.
+    """
+
+    task: Task
+    seed: int
+    budget: Budget = Budget()
+    traces: int = 3
+    capacity: int = 2
+    profile: str = "robust"
+    plugins: tuple[PluginPin, ...] = ()
+    roles: dict[str, str] = field(default_factory=dict)
+    performers: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class RunSuspended(Payload, frozen=True):
+    """The run was left open on purpose (Ctrl-C, a decider that raises); `gome run --resume` goes on."""
+
+    reason: str
+
+
+class RunResumed(Payload, frozen=True):
+    """Somebody goes on with the run; the gap before this event is not active time."""
+
+    reason: str = ""
+
+
+class PluginsChanged(Payload, frozen=True):
+    """Today's plugins verified the run without divergence; their pins apply from here."""
+
+    plugins: tuple[PluginPin, ...]
+
+
+class RunForked(Payload, frozen=True):
+    """First event of a fork's own part; the prefix is the parent's."""
+
+    parent: str
+    position: int
+    hash: str
+    substitute: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+class StopRequested(Payload, frozen=True):
+    """A person or a limit asks for the end: no new steps, selection from what exists."""
+
+    reason: str = ""
+
+
+class BudgetExhausted(Payload, frozen=True):
+    """A limit of the budget is reached; said once per limit."""
+
+    limit: str
+    spent: float
+    allowed: float
+
+
+class RunFinished(Payload, frozen=True):
+    """The last event. `done` has a submission; `stopped` has one although it was asked to stop early; `failed` has
+    none."""
+
+    outcome: Literal["done", "stopped", "failed"]
+    reason: str = ""
+
+
+class NoteAdded(Payload, frozen=True):
+    """A remark of a person or an observer; no decision depends on it."""
+
+    text: str
+    author: str = ""

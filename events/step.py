@@ -1,0 +1,67 @@
+"""What search and memory say: the next step of a trace and what to remember for it."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from gome.events.payload import Intent, Payload
+from msgspec import Struct
+
+StepKind = Literal["draft", "improve", "debug", "merge"]
+Stage = Literal["draft", "improve", "ensemble"]
+
+
+class StepPlanned(Payload, frozen=True):
+    """The search plans one step. `attempt` is the attempt's name in the run (`a1`, `a2`, … in planning order), `trace`
+    the 0-based branch it belongs to, `parent` the attempt it builds on ("" for a draft), `parents` further ones."""
+
+    attempt: str
+    trace: int
+    step: int
+    kind: StepKind = "draft"
+    stage: Stage = "draft"
+    parent: str = ""
+    parents: tuple[str, ...] = ()
+    reason: str = ""
+    begins_chain: ClassVar[bool] = True
+
+
+class SearchEnded(Payload, frozen=True):
+    """The search will plan no further step and none is open; said at most once."""
+
+    reason: str
+
+
+class RecallRequested(Intent, frozen=True):
+    """Asks the memory what is worth knowing for a step, as of a position in the run.
+
+    `memory` is the digest of the memory's content there, so that equal questions to equal memories are equal.
+    """
+
+    attempt: str
+    trace: int
+    parent: str
+    position: int
+    memory: str = ""
+    query: str = ""
+    limit: int = 8
+    volatile: ClassVar[tuple[str, ...]] = ("attempt", "position")
+
+
+class Recollection(Struct, frozen=True, omit_defaults=True):
+    """One remembered attempt with its weight for the present step (similarity, gain and recency combined, ≥ 0)."""
+
+    attempt: str
+    weight: float
+    similarity: float = 0.0
+    gain: float = 0.0
+    statement: str = ""
+    move: str = ""
+    accepted: bool = True
+
+
+class MemoryRecalled(Payload, frozen=True):
+    """Successes and failures worth knowing for a step, best first."""
+
+    attempt: str
+    recollections: tuple[Recollection, ...] = ()

@@ -1,0 +1,348 @@
+"""The fold that everybody reads: attempts in order, traces, accepted and best, as of a position of the run.
+
+`Trajectory.apply` is called for every event and must stay O(1); whoever wants a stable view takes `snapshot()`, which
+copies the index but shares the attempts that cannot change any more. Data frames are made in `gome.kernel.frames`.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from gome.events.code import CodeRejected, CodeWritten
+from gome.events.effect import EffectCancelled, EffectFailed
+from gome.events.event import Event
+from gome.events.execution import ExecutionFinished
+from gome.events.feedback import AttemptAccepted, AttemptRejected, FeedbackGiven
+from gome.events.hypothesis import Challenge, Hypothesis, HypothesisProposed, ProposalFailed
+from gome.events.run import RunFinished, RunStarted, RunSuspended, StopRequested
+from gome.events.score import DataProfiled, SubmissionRejected, SubmissionScored
+from gome.events.selection import SelectionFailed, SelectionStarted, SubmissionSelected
+from gome.events.step import MemoryRecalled, Recollection, StepPlanned
+
+BASELINE = "baseline"
+"""Name of the attempt that is no step: the untuned reference program."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """Hypothesis, code, executions, score, feedback and verdict of one step. `accepted` is None while undecided.
+    `score` is the full execution's validation score; `repeats` are further scores on other partitions or seeds."""
+
+    id: str
+    trace: int = 0
+    step: int = 0
+    kind: str = "draft"
+    stage: str = "draft"
+    parent: str = ""
+    parents: tuple[str, ...] = ()
+    planned_at: float = 0.0
+    ended_at: float = 0.0
+    recollections: tuple[Recollection, ...] = ()
+    challenges: tuple[Challenge, ...] = ()
+    hypothesis: Hypothesis | None = None
+    considered: tuple[Hypothesis, ...] = ()
+    code: CodeWritten | None = None
+    executions: tuple[ExecutionFinished, ...] = ()
+    scored: SubmissionScored | None = None
+    repeats: tuple[SubmissionScored, ...] = ()
+    feedback: FeedbackGiven | None = None
+    accepted: bool | None = None
+    gain: float = 0.0
+    noise: float = 0.0
+    rule: str = ""
+    reason: str = ""
+    failure: str = ""
+    seconds: float = 0.0
+    money: float = 0.0
+    tokens: int = 0
+    seq: int = 0
+    number: int = 0
+
+    @property
+    def score(self) -> float | None:
+        """Validation score of the full execution, None when there is none."""
+        return self.scored.score if self.scored else None
+
+    @property
+    def execution(self) -> ExecutionFinished | None:
+        """The full execution that succeeded (or the last one tried), if any."""
+        full = [e for e in self.executions if e.purpose == "full"]
+        return full[-1] if full else (self.executions[-1] if self.executions else None)
+
+    @property
+    def diagnostics(self) -> dict[str, Any]:
+        """The program's own diagnostics and, under `scorer`, the scorer's."""
+        found = dict(self.execution.diagnostics) if self.execution else {}
+        if self.scored:
+            found["scorer"] = self.scored.diagnostics
+        return found
+
+
+class AttemptsView(Mapping[str, Attempt]):
+    """The first `count` attempts of a growing dict, with copies of those that were undecided when it was taken."""
+
+    def __init__(self, base: Mapping[str, Attempt], count: int, copies: dict[str, Attempt]) -> None:
+        self._base, self._count, self._copies = base, count, copies
+
+    def __getitem__(self, name: str) -> Attempt:
+        found = self._copies.get(name)
+        if found is None:
+            found = self._base[name]
+            if found.number > self._count:
+                raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return islice(iter(self._base), self._count)
+
+    def __len__(self) -> int:
+        return self._count
+
+
+@dataclass(slots=True)
+class Trajectory:
+    """All attempts of a run in planning order and what became of them."""
+
+    started: RunStarted | None = None
+    started_at: float = 0.0
+    profiled: DataProfiled | None = None
+    attempts: Mapping[str, Attempt] = field(default_factory=dict)
+    undecided: dict[str, Attempt] = field(default_factory=dict)
+    baseline: Attempt | None = None
+    accepted: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    best: str = ""
+    ended: int = 0
+    selecting: str = ""
+    selected: SubmissionSelected | None = None
+    selection_failed: str = ""
+    stop_requested: str = ""
+    suspended: str = ""
+    finished: RunFinished | None = None
+    seq: int = 0
+    ts: float = 0.0
+    active: float = 0.0
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Direction of the task's metric."""
+        return self.started is not None and self.started.task.metric.greater_is_better
+
+    def gain(self, new: float, old: float) -> float:
+        """Return how much better `new` is than `old` in metric units, positive better."""
+        return new - old if self.greater_is_better else old - new
+
+    def head(self, trace: int) -> Attempt | None:
+        """The last accepted attempt of a trace."""
+        ids = self.accepted.get(trace)
+        return self.attempts[ids[-1]] if ids else None
+
+    def best_attempt(self) -> Attempt | None:
+        """The accepted attempt with the best validation score over all traces."""
+        return self.attempts.get(self.best)
+
+    def accepted_attempts(self) -> list[Attempt]:
+        """All accepted attempts in planning order."""
+        return [a for a in self.attempts.values() if a.accepted]
+
+    def open_attempts(self) -> list[Attempt]:
+        """Attempts that have been planned but not judged."""
+        return list(self.undecided.values())
+
+    @property
+    def programs(self) -> dict[str, str]:
+        """Digest of every program written so far → the first attempt it was written for."""
+        found: dict[str, str] = {}
+        for a in self.attempts.values():
+            if a.code:
+                found.setdefault(a.code.digest, a.id)
+        return found
+
+    def budget_share(self) -> float:
+        """Share of the budget used so far in [0, 1], by whichever limit is nearest (seconds and steps)."""
+        budget = self.started.budget if self.started else None
+        shares = [0.0]
+        if budget and budget.seconds:
+            shares.append(self.active / budget.seconds)
+        if budget and budget.steps:
+            shares.append(len(self.attempts) / budget.steps)
+        return min(1.0, max(shares))
+
+    def snapshot(self) -> Trajectory:
+        """A view that later events do not change: undecided attempts are copied, decided ones shared."""
+        view = copy.copy(self)
+        view.undecided = {k: copy.copy(a) for k, a in self.undecided.items()}
+        view.attempts = AttemptsView(self.attempts, len(self.attempts), view.undecided)
+        view.accepted = dict(self.accepted)
+        view.baseline = copy.copy(self.baseline) if self.baseline else None
+        return view
+
+    def _attempt(self, name: str) -> Attempt | None:
+        if name == BASELINE:
+            if self.baseline is None:
+                self.baseline = Attempt(id=BASELINE, trace=-1, kind="baseline")
+            return self.baseline
+        return self.attempts.get(name)
+
+    def apply(self, event: Event) -> None:
+        """Fold one event, in log order."""
+        self.seq = event.seq
+        self.ts = event.ts
+        self.active = event.active
+        fold = _FOLDS.get(type(event.payload))
+        if fold:
+            fold(self, event, event.payload)
+
+
+def _started(t: Trajectory, e: Event, p: RunStarted) -> None:
+    t.started, t.started_at = p, e.ts
+
+
+def _profiled(t: Trajectory, e: Event, p: DataProfiled) -> None:
+    t.profiled = p
+
+
+def _planned(t: Trajectory, e: Event, p: StepPlanned) -> None:
+    assert isinstance(t.attempts, dict), "a snapshot cannot be folded further"
+    attempt = Attempt(
+        id=p.attempt,
+        trace=p.trace,
+        step=p.step,
+        kind=p.kind,
+        stage=p.stage,
+        parent=p.parent,
+        parents=p.parents,
+        planned_at=e.active,
+        seq=e.seq,
+        number=len(t.attempts) + 1,
+    )
+    t.attempts[p.attempt] = t.undecided[p.attempt] = attempt
+
+
+def _recalled(t: Trajectory, e: Event, p: MemoryRecalled) -> None:
+    if a := t._attempt(p.attempt):
+        a.recollections = p.recollections
+
+
+def _proposed(t: Trajectory, e: Event, p: HypothesisProposed) -> None:
+    if a := t._attempt(p.attempt):
+        a.hypothesis, a.challenges, a.considered = p.hypothesis, p.challenges, p.considered
+
+
+def _written(t: Trajectory, e: Event, p: CodeWritten) -> None:
+    if a := t._attempt(p.attempt):
+        a.code = p
+
+
+def _executed(t: Trajectory, e: Event, p: ExecutionFinished) -> None:
+    if a := t._attempt(p.attempt):
+        if p.purpose in ("debug", "full"):
+            a.executions = (*a.executions, p)
+        a.seconds += p.seconds
+        if p.purpose == "full" and not p.ok:
+            a.failure = p.failure
+
+
+def _scored(t: Trajectory, e: Event, p: SubmissionScored) -> None:
+    if a := t._attempt(p.attempt):
+        if p.purpose == "full":
+            a.scored = p
+            if a.id == BASELINE:
+                a.accepted = False
+        elif p.masked_fold is None:
+            a.repeats = (*a.repeats, p)
+
+
+def _rejected_submission(t: Trajectory, e: Event, p: SubmissionRejected) -> None:
+    if (a := t._attempt(p.attempt)) and p.purpose == "full":
+        a.failure = "contract"
+        a.reason = p.reason
+
+
+def _feedback(t: Trajectory, e: Event, p: FeedbackGiven) -> None:
+    if a := t._attempt(p.attempt):
+        a.feedback = p
+
+
+def _accepted(t: Trajectory, e: Event, p: AttemptAccepted) -> None:
+    a = t._attempt(p.attempt)
+    if a is None or a.accepted is not None:
+        return
+    a.accepted, a.gain, a.noise, a.rule, a.reason, a.ended_at = True, p.gain, p.noise, p.rule, p.reason, e.active
+    t.ended += 1
+    t.undecided.pop(a.id, None)
+    t.accepted[a.trace] = (*t.accepted.get(a.trace, ()), a.id)
+    best = t.best_attempt()
+    if a.score is not None and (best is None or best.score is None or t.gain(a.score, best.score) > 0):
+        t.best = a.id
+
+
+def _refused(t: Trajectory, e: Event, p: AttemptRejected) -> None:
+    a = t._attempt(p.attempt)
+    if a is None or a.accepted is not None:
+        return
+    a.accepted, a.gain, a.noise, a.rule, a.reason, a.ended_at = False, p.gain, p.noise, p.rule, p.reason, e.active
+    a.failure = p.failure or a.failure
+    t.ended += 1
+    t.undecided.pop(a.id, None)
+
+
+def _selecting(t: Trajectory, e: Event, p: SelectionStarted) -> None:
+    t.selecting = p.reason
+
+
+def _selected(t: Trajectory, e: Event, p: SubmissionSelected) -> None:
+    t.selected = p
+
+
+def _selection_failed(t: Trajectory, e: Event, p: SelectionFailed) -> None:
+    t.selection_failed = p.reason
+
+
+def _stop(t: Trajectory, e: Event, p: StopRequested) -> None:
+    t.stop_requested = p.reason or "stop requested"
+
+
+def _suspended(t: Trajectory, e: Event, p: RunSuspended) -> None:
+    t.suspended = p.reason
+
+
+def _finished(t: Trajectory, e: Event, p: RunFinished) -> None:
+    t.finished = p
+
+
+def _failed(t: Trajectory, e: Event, p: EffectFailed | EffectCancelled | ProposalFailed | CodeRejected) -> None:
+    if (a := t._attempt(p.attempt)) and a.accepted is None:
+        if isinstance(p, EffectFailed):
+            a.reason = p.error
+        else:
+            a.reason = p.reason
+
+
+_FOLDS: dict[type, Callable[..., None]] = {
+    RunStarted: _started,
+    DataProfiled: _profiled,
+    StepPlanned: _planned,
+    MemoryRecalled: _recalled,
+    HypothesisProposed: _proposed,
+    ProposalFailed: _failed,
+    CodeWritten: _written,
+    CodeRejected: _failed,
+    ExecutionFinished: _executed,
+    SubmissionScored: _scored,
+    SubmissionRejected: _rejected_submission,
+    FeedbackGiven: _feedback,
+    AttemptAccepted: _accepted,
+    AttemptRejected: _refused,
+    SelectionStarted: _selecting,
+    SubmissionSelected: _selected,
+    SelectionFailed: _selection_failed,
+    StopRequested: _stop,
+    RunSuspended: _suspended,
+    RunFinished: _finished,
+    EffectFailed: _failed,
+    EffectCancelled: _failed,
+}

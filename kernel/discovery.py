@@ -1,0 +1,182 @@
+"""Finding plugins: entry points to `Plugin` values, their pins, and the set that a run uses.
+
+Built-in plugins come through the same door as a stranger's. A plugin that fails to load is a line in `gome plugins`
+with its reason, and an error only when a run asks for it. `GOME_LOAD_PLUGINS` (comma-separated names) limits what is
+loaded, for tests and for finding a culprit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from gome.events import TYPES, Codec, CodecError, PluginPin
+from gome.kernel.errors import PluginError
+from gome.kernel.lifecycle import lifecycle
+from gome.kernel.plugin import GROUPS, Plugin, Role
+from gome.kernel.reasoning import as_plugin
+
+RUN_ROLES: tuple[Role, ...] = ("search", "memory", "reasoner", "mutator", "runner", "scorer", "judge", "selection")
+"""Roles that every run fills with exactly one plugin, in the order of the loop."""
+OPTIONAL_ROLES: tuple[Role, ...] = ("completion",)
+"""Roles that a run fills when somebody needs them."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One entry point: what it names, and the plugin or why there is none."""
+
+    group: str
+    role: Role
+    name: str
+    target: str
+    distribution: str
+    version: str
+    plugin: Plugin | None
+    error: str = ""
+
+
+def _load(entry: EntryPoint, role: Role) -> Plugin:
+    value = entry.load()
+    if isinstance(value, Plugin):
+        plugin = value
+    elif role == "reasoner" and hasattr(value, "propose") and hasattr(value, "reflect"):
+        reasoner = value() if isinstance(value, type) else value
+        plugin = as_plugin(reasoner, name=entry.name, modules=(entry.module,))
+    elif callable(value):
+        plugin = value()
+    else:
+        raise TypeError(f"it names a {type(value).__name__}, not a Plugin or a function that returns one")
+    if not isinstance(plugin, Plugin):
+        raise TypeError(f"it returned a {type(plugin).__name__}, not a Plugin")
+    if plugin.role != role:
+        raise TypeError(f"its role is {plugin.role}, but it is registered in {GROUPS[role]}")
+    if plugin.name != entry.name:
+        raise TypeError(f"it calls itself {plugin.name}, but is registered as {entry.name}")
+    if plugin.effects and plugin.perform is None:
+        raise TypeError("it declares effects but has no perform")
+    return plugin
+
+
+def discover() -> list[Found]:
+    """Load every entry point of every role, in sorted order. Never raises: failures are in `Found.error`."""
+    only = {n.strip() for n in os.environ.get("GOME_LOAD_PLUGINS", "").split(",") if n.strip()}
+    found = []
+    for role, group in GROUPS.items():
+        if role == "task":
+            continue
+        for entry in sorted(entry_points(group=group), key=lambda e: (e.name, e.value)):
+            if only and entry.name not in only:
+                continue
+            plugin, error = None, ""
+            try:
+                plugin = _load(entry, role)
+            except Exception as caught:  # a stranger's import may raise anything; the reason is shown, not swallowed
+                error = f"{type(caught).__name__}: {caught}"
+            dist = entry.dist
+            found.append(
+                Found(
+                    group,
+                    role,
+                    entry.name,
+                    entry.value,
+                    dist.name if dist else "",
+                    dist.version if dist else "",
+                    plugin,
+                    error,
+                )
+            )
+    return found
+
+
+def choose(found: Iterable[Found], named: Mapping[str, str], *, extra: Sequence[str] | None = None) -> list[Plugin]:
+    """The plugins of a run: one per role (as `named`, else the role's default) and those of group `gome.plugins`
+    (`extra` names them; None: all that load), preceded by the kernel's lifecycle. Raises `PluginError`."""
+    available = list(found)
+    chosen: list[Plugin] = [lifecycle]
+    for role in (*RUN_ROLES, *OPTIONAL_ROLES):
+        plugin = _one(available, role, named.get(role, ""), required=role in RUN_ROLES)
+        if plugin is not None:
+            chosen.append(plugin)
+    for f in available:
+        if f.role != "plugin" or (extra is not None and f.name not in extra):
+            continue
+        if f.plugin is not None:
+            chosen.append(f.plugin)
+        elif extra is not None:
+            raise PluginError(f"plugin {f.name} ({f.target}) does not load: {f.error}; see `gome plugins`")
+    for name in extra or ():
+        if not any(f.name == name and f.role == "plugin" for f in available):
+            raise PluginError(f"there is no plugin {name}; `gome plugins` lists what is installed")
+    names = [p.name for p in chosen]
+    for name in names:
+        if names.count(name) > 1:
+            raise PluginError(f"two plugins of this run are called {name}; choose others with --set or uninstall one")
+    return chosen
+
+
+def _one(available: Sequence[Found], role: Role, name: str, *, required: bool) -> Plugin | None:
+    of_role = [f for f in available if f.role == role]
+    if name:
+        for f in of_role:
+            if f.name == name:
+                if f.plugin is None:
+                    raise PluginError(f"{role} {name} ({f.target}) does not load: {f.error}; see `gome plugins`")
+                return f.plugin
+        have = ", ".join(f.name for f in of_role) or "none"
+        raise PluginError(f"there is no {role} called {name}; installed: {have} (see `gome plugins`)")
+    loaded = [f for f in of_role if f.plugin is not None]
+    default = [f for f in loaded if f.plugin and f.plugin.default] or (loaded if len(loaded) == 1 else [])
+    if default:
+        return default[0].plugin
+    if not required:
+        return None
+    broken = "; ".join(f"{f.name}: {f.error}" for f in of_role if f.error)
+    why = f" ({broken})" if broken else ""
+    raise PluginError(f"no default plugin for role {role}{why}; name one, or see `gome plugins`")
+
+
+def codec_for(plugins: Iterable[Plugin]) -> Codec:
+    """A codec that knows the types of `gome.events` and whatever these plugins emit."""
+    try:
+        return Codec((*TYPES, *(t for p in plugins for t in p.emits)))
+    except CodecError as error:
+        raise PluginError(str(error)) from error
+
+
+@cache
+def source_digest(package: str) -> str:
+    """SHA-256 over the names and bytes of a package's (or module's) Python and data files; "" when it has no files."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return ""
+    if spec.submodule_search_locations:
+        roots = [Path(p) for p in spec.submodule_search_locations]
+        files = sorted((p, r) for r in roots for p in r.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    else:
+        files = [(Path(spec.origin), Path(spec.origin).parent)] if spec.origin else []
+    sum = hashlib.sha256()
+    for path, root in files:
+        sum.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        sum.update(path.read_bytes())
+    return sum.hexdigest()
+
+
+def _packages(plugin: Plugin) -> tuple[str, ...]:
+    if plugin.modules:
+        return plugin.modules
+    module = (plugin.perform or plugin.decide).__module__
+    return (module.rpartition(".")[0] or module,)
+
+
+def pin(plugin: Plugin) -> PluginPin:
+    """A plugin as it is now: the digest covers its package and `gome.events`."""
+    parts = [source_digest(p) for p in (*_packages(plugin), "gome.events")]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return PluginPin(name=plugin.name, role=plugin.role, version=plugin.version, digest=digest)

@@ -1,0 +1,315 @@
+"""Performing intents: at least once, with exactly one recorded result.
+
+The run's log is the outbox: an open intent is one without a result. For each, `Performer.perform` counts the attempts
+that the log records, performs, spools the result to disk, appends it with a computed id, and drops the spool; so a
+crash at any point either repeats nothing or repeats what the plugin declared repeatable. Used by the run's own process
+(`session`) and by workers (`worker`); which intents go where is decided there.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import anyio
+import msgspec
+import structlog
+from gome.events import (
+    AlarmRang,
+    AlarmRequested,
+    Cost,
+    Draft,
+    Draw,
+    EffectAttemptFailed,
+    EffectCancelled,
+    EffectDuplicated,
+    EffectFailed,
+    EffectStarted,
+    Event,
+    Intent,
+    Payload,
+    Saying,
+    child_id,
+    result_id,
+    started_id,
+)
+from gome.kernel.diagnostics import redact
+from gome.kernel.errors import GomeError, SandboxUnavailable
+from gome.kernel.live import LiveRun
+from gome.kernel.plugin import Artifacts, Context, Effect, Plugin, Result, VaultAccess
+from gome.kernel.spool import Spool
+from gome.kernel.state import OpenIntent
+
+BACKOFF = (0.5, 2.0, 8.0)
+"""Seconds to wait before the second, third and every further attempt."""
+
+
+class ChildEffectFailed(GomeError):
+    """A child intent made with `context.call` has failed for good or was cancelled."""
+
+
+class Pool(Protocol):
+    """Capacity that an effect occupies while it works."""
+
+    async def acquire(self) -> int: ...
+
+    def release(self, slot: int) -> None: ...
+
+
+class CorePool:
+    """As many slots as executions may run at once, each pinned to one of the cores this process may use."""
+
+    def __init__(self, capacity: int) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        self._free = [cores[i % len(cores)] for i in reversed(range(capacity))]
+        self._limit = anyio.Semaphore(capacity)
+
+    async def acquire(self) -> int:
+        """Wait for a slot and return its core."""
+        await self._limit.acquire()
+        return self._free.pop()
+
+    def release(self, slot: int) -> None:
+        """Give a slot back."""
+        self._free.append(slot)
+        self._limit.release()
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What performers of one process share. `vault` opens hidden answers and grades of a run, for the scorer only."""
+
+    plugins: Sequence[Plugin]
+    artifacts: Artifacts
+    home: Path
+    spool: Spool
+    cores: CorePool
+    vault: Callable[[str, str], VaultAccess]
+    process: str
+    unsafe: bool = False
+
+    def performer(self, kind: str) -> tuple[Plugin, Effect] | None:
+        """The plugin that performs a kind of intent here."""
+        for plugin in self.plugins:
+            for effect in plugin.effects:
+                if effect.intent.__name__ == kind:
+                    return plugin, effect
+        return None
+
+
+class Performer:
+    """Performs intents of one live run."""
+
+    def __init__(self, live: LiveRun, shop: Workshop) -> None:
+        self.live = live
+        self.shop = shop
+        self.log = structlog.get_logger("gome.effects").bind(run=live.run)
+
+    async def perform(self, intent: str) -> None:
+        """Bring an open intent to its result. Returns when it has one, whoever wrote it."""
+        found = self.live.state.open.get(intent)
+        if found is None:
+            return
+        if isinstance(found.event.payload, AlarmRequested):
+            await self._alarm(found.event, found.event.payload)
+            return
+        performer = self.shop.performer(found.event.type)
+        if performer is None:
+            await self._result(found, "kernel", self._failed(found, 0, "no plugin here performs it"), None)
+            return
+        plugin, effect = performer
+        scope = anyio.CancelScope()
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, found, scope)
+            with scope:
+                await self._attempts(found, plugin, effect)
+            if scope.cancelled_caught and self.live.state.is_open(intent):
+                reason = found.cancel or "cancelled"
+                attempt = _attempt(found.event)
+                gone = EffectCancelled(intent=intent, kind=found.event.type, reason=reason, attempt=attempt)
+                await self._result(found, plugin, gone, None)
+            group.cancel_scope.cancel()
+
+    async def _watch(self, found: OpenIntent, scope: anyio.CancelScope) -> None:
+        """Call the work off when the log says so, or when somebody else has written the result."""
+        intent = found.event.id
+        await self.live.changed(lambda: bool(found.cancel) or not self.live.state.is_open(intent))
+        scope.cancel()
+
+    async def _attempts(self, found: OpenIntent, plugin: Plugin, effect: Effect) -> None:
+        intent = found.event.id
+        spooled = self.shop.spool.get(self.live.run, intent)
+        if spooled is not None:
+            draft = msgspec.msgpack.decode(spooled, type=Draft)
+            await self._append_result(found, plugin, draft)
+            return
+        slot: int | None = None
+        if effect.pool == "cores":
+            slot = await self.shop.cores.acquire()
+        try:
+            while self.live.state.is_open(intent) and not found.cancel:
+                number = max(found.starts, found.failures) + 1
+                tried = number - found.forgiven
+                if tried > effect.attempts or (effect.policy == "at_most_once" and found.starts):
+                    why = "its outcome is unknown" if effect.policy == "at_most_once" else "no attempt came to an end"
+                    await self._result(found, plugin, self._failed(found, number - 1, why), None)
+                    return
+                if number > 1 and found.failures:
+                    await self.live.time.sleep(BACKOFF[min(number - 2, len(BACKOFF) - 1)])
+                if effect.policy != "repeatable":
+                    await self._started(found, plugin, number)
+                if await self._once(found, plugin, effect, number, slot):
+                    return
+        finally:
+            if slot is not None:
+                self.shop.cores.release(slot)
+
+    async def _once(self, found: OpenIntent, plugin: Plugin, effect: Effect, number: int, slot: int | None) -> bool:
+        assert plugin.perform is not None
+        ctx = self._context(found, plugin, number, slot)
+        try:
+            answer = await plugin.perform(found.event, ctx)
+        except SandboxUnavailable as error:
+            await self._result(found, plugin, self._failed(found, number, str(error)), None)
+            return True
+        except Exception as error:
+            text = redact(f"{type(error).__name__}: {error}")
+            self.log.warning("attempt failed", kind=found.event.type, attempt=number, error=text)
+            self.log.debug("traceback", trace=redact("".join(traceback.format_exception(error))))
+            if number >= effect.attempts:
+                await self._result(found, plugin, self._failed(found, number, text), None)
+                return True
+            await self._attempt_failed(found, plugin, number, text)
+            return False
+        result = answer if isinstance(answer, Result) else Result(answer)
+        await self._result(found, plugin, result.payload, result.cost)
+        return True
+
+    def _context(self, found: OpenIntent, plugin: Plugin, number: int, slot: int | None) -> Context:
+        state = self.live.state
+        started = state.started
+        assert started is not None, "an intent cannot come before RunStarted"
+        intent = found.event.id
+        workdir = self.shop.home / "work" / self.live.run / intent[:16]
+        return Context(
+            run=self.live.run,
+            intent=found.event,
+            attempt=number,
+            started=started,
+            trajectory=found.view,
+            settings=started.settings.get(plugin.name, {}),
+            artifacts=self.shop.artifacts,
+            workdir=workdir,
+            home=self.shop.home,
+            draw=Draw(started.seed, intent),
+            call=self._caller(found, plugin),
+            cancelled=lambda: bool(found.cancel) or not state.is_open(intent),
+            log=self.log.bind(event=intent[:12], causation=found.event.cause[:12], correlation=found.event.corr[:12]),
+            deadline=self.live.seconds_left(),
+            slot=slot,
+            vault=self.shop.vault(self.live.run, intent) if plugin.role == "scorer" else None,
+            unsafe=self.shop.unsafe,
+        )
+
+    def _caller(self, found: OpenIntent, plugin: Plugin) -> Callable[[Intent], Any]:
+        """`context.call` for one attempt: child intents are numbered per argument digest, so that an attempt made
+        again after a crash meets the results of the one before."""
+        asked: Counter[str] = Counter()
+        state, live = self.live.state, self.live
+        parent = found.event
+
+        async def call(child: Intent) -> Payload:
+            digest = state.codec.argument_digest(child)
+            id = child_id(parent.id, digest, asked[digest])
+            asked[digest] += 1
+            if id not in found.children and not state.is_open(id):
+                if over := state.ledger.over():
+                    raise ChildEffectFailed(f"{type(child).__name__} refused: the budget of {over[0]} is used up")
+                said = state.codec.saying(id, child, cause=parent.id, corr=parent.corr)
+                draft = live.scribe.draft("effect", plugin, parent.id, [said], decider=f"effect:{parent.type}")
+                await live.commit(draft, still=lambda: state.is_open(parent.id) and not state.is_open(id))
+            await live.changed(lambda: id in found.children or not state.is_open(parent.id))
+            if id not in found.children:
+                raise ChildEffectFailed(f"{type(child).__name__} was called off with the effect that asked for it")
+            payload = found.children[id].payload
+            if isinstance(payload, EffectFailed):
+                raise ChildEffectFailed(f"{payload.kind} failed after {payload.attempts} attempts: {payload.error}")
+            if isinstance(payload, EffectCancelled):
+                raise ChildEffectFailed(f"{payload.kind} was cancelled: {payload.reason}")
+            assert isinstance(payload, Payload)
+            return payload
+
+        return call
+
+    def _failed(self, found: OpenIntent, attempts: int, error: str) -> EffectFailed:
+        event = found.event
+        return EffectFailed(
+            intent=event.id, kind=event.type, attempts=attempts, error=error[:2000], attempt=_attempt(event)
+        )
+
+    async def _started(self, found: OpenIntent, plugin: Plugin, number: int) -> None:
+        event = found.event
+        begun = EffectStarted(intent=event.id, kind=event.type, attempt=number, worker=self.shop.process)
+        await self._note(found, plugin, number, "started", begun)
+
+    async def _attempt_failed(self, found: OpenIntent, plugin: Plugin, number: int, error: str) -> None:
+        event = found.event
+        failed = EffectAttemptFailed(intent=event.id, kind=event.type, attempt=number, error=error[:2000])
+        await self._note(found, plugin, number, "failed", failed)
+
+    async def _note(self, found: OpenIntent, plugin: Plugin, number: int, what: str, payload: Payload) -> None:
+        event, state = found.event, self.live.state
+        said = state.codec.saying(started_id(event.id, number, what), payload, cause=event.id, corr=event.corr)
+        draft = self.live.scribe.draft("effect", plugin, event.id, [said], decider=plugin.name, attempt=number)
+        await self.live.commit(draft, still=lambda: state.is_open(event.id))
+
+    async def _result(self, found: OpenIntent, who: Plugin | str, payload: Payload, cost: Cost | None) -> None:
+        """Spool, append, drop the spool."""
+        event = found.event
+        said = self.live.state.codec.saying(
+            result_id(event.id), payload, cause=event.id, corr=event.corr, cost=cost
+        )
+        number = max(found.starts, found.failures + 1)
+        draft = self.live.scribe.draft("effect", who, event.id, [said], attempt=number)
+        self.shop.spool.put(self.live.run, event.id, msgspec.msgpack.encode(draft))
+        await self._append_result(found, who, draft)
+
+    async def _append_result(self, found: OpenIntent, who: Plugin | str, draft: Draft) -> None:
+        event, state = found.event, self.live.state
+        # A result that has been worked for is never lost to a cancellation that comes while it is being written.
+        with anyio.CancelScope(shield=True):
+            done = await self.live.commit(draft, still=lambda: state.is_open(event.id))
+            if done is None and state.finished is None:
+                await self._duplicate(found, who, draft.sayings[0])
+            self.shop.spool.drop(self.live.run, event.id)
+
+    async def _duplicate(self, found: OpenIntent, who: Plugin | str, said: Saying) -> None:
+        """Somebody else's result counts; what ours cost must not be forgotten."""
+        if said.cost is None:
+            return
+        event, state = found.event, self.live.state
+        payload = EffectDuplicated(intent=event.id, kind=event.type)
+        id = started_id(event.id, 0, f"duplicate/{self.shop.process}")
+        extra = state.codec.saying(id, payload, cause=event.id, corr=event.corr, cost=said.cost)
+        await self.live.commit(self.live.scribe.draft("effect", who, event.id, [extra]))
+
+    async def _alarm(self, event: Event, alarm: AlarmRequested) -> None:
+        while self.live.state.is_open(event.id) and (left := alarm.at - self.live.active_now()) > 0:
+            await self.live.time.sleep(left)
+        found = self.live.state.open.get(event.id)
+        if found is not None:
+            said = self.live.state.codec.saying(
+                result_id(event.id), AlarmRang(name=alarm.name, at=alarm.at), cause=event.id, corr=event.corr
+            )
+            draft = self.live.scribe.draft("effect", "kernel", event.id, [said])
+            await self.live.commit(draft, still=lambda: self.live.state.is_open(event.id))
+
+
+def _attempt(event: Event) -> str:
+    """The attempt an intent belongs to, for events that name it ("" where it has none)."""
+    return str(getattr(event.payload, "attempt", ""))

@@ -1,0 +1,153 @@
+"""The kernel's own decider: alarms, limits, the start of final selection and the end of a run.
+
+It is a plugin value like any other (pure, replayed, pinned) and reads every event. What is searched, judged and
+selected is not its business: it says when planning ends (`SelectionStarted`), calls off what is in flight, and closes
+the run once something has been handed in, or nothing can be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from gome.events import (
+    AlarmRang,
+    AlarmRequested,
+    BudgetExhausted,
+    CancelRequested,
+    Draw,
+    EffectCancelled,
+    EffectFailed,
+    Event,
+    Intent,
+    Ledger,
+    Payload,
+    RunFinished,
+    RunStarted,
+    SearchEnded,
+    SelectionFailed,
+    SelectionStarted,
+    StopRequested,
+    SubmissionRejected,
+    SubmissionScored,
+    SubmissionSelected,
+    result_id,
+)
+from gome.kernel.plugin import Plugin
+
+FINAL = "final"
+"""Name under which the handed-in submission is scored a last time."""
+RESERVE = 0.2
+"""Share of the seconds that final selection may use at most."""
+GRACE = 60.0
+"""Seconds after the budget's end until a selection that does not come to an end is given up."""
+
+
+@dataclass
+class _Life:
+    ledger: Ledger = field(default_factory=Ledger)
+    open: dict[str, str] = field(default_factory=dict)
+    seconds: float | None = None
+    reserve: float = RESERVE
+    selecting: bool = False
+    stopped: bool = False
+    exhausted: set[str] = field(default_factory=set)
+    selected: SubmissionSelected | None = None
+    finished: bool = False
+
+
+def _evolve(state: _Life, event: Event) -> _Life:
+    state.ledger.apply(event)
+    payload = event.payload
+    if isinstance(payload, Intent):
+        state.open[event.id] = event.type
+    elif event.cause in state.open and event.id == result_id(event.cause):
+        del state.open[event.cause]
+    match payload:
+        case RunStarted(budget=budget, settings=settings):
+            state.seconds = budget.seconds
+            state.reserve = float(settings.get("lifecycle", {}).get("reserve", RESERVE))
+        case StopRequested():
+            state.stopped = True
+        case SelectionStarted():
+            state.selecting = True
+        case BudgetExhausted(limit=limit):
+            state.exhausted.add(limit)
+        case SubmissionSelected():
+            state.selected = payload
+        case RunFinished():
+            state.finished = True
+    return state
+
+
+def _call_off(state: _Life, reason: str, spare: tuple[str, ...]) -> list[Payload]:
+    return [CancelRequested(intent=i, reason=reason) for i, kind in state.open.items() if kind not in spare]
+
+
+def _select(state: _Life, reason: str) -> list[Payload]:
+    """End planning. What is being scored may finish, it takes no time to speak of; the rest is called off."""
+    if state.selecting:
+        return []
+    return [SelectionStarted(reason=reason), *_call_off(state, reason, ("AlarmRequested", "ScoreRequested"))]
+
+
+def _finish(state: _Life, reason: str) -> list[Payload]:
+    outcome: Literal["done", "stopped"] = "stopped" if state.stopped else "done"
+    return [RunFinished(outcome=outcome, reason=reason)]
+
+
+def _decide(state: _Life, event: Event, draw: Draw) -> list[Payload]:
+    if state.finished:
+        return []
+    match event.payload:
+        case RunStarted(budget=budget):
+            if budget.seconds is None:
+                return []
+            return [
+                AlarmRequested(name="selection", at=round(budget.seconds * (1 - state.reserve), 3)),
+                AlarmRequested(name="end", at=budget.seconds),
+            ]
+        case StopRequested(reason=reason):
+            return _select(state, reason or "asked to stop")
+        case SearchEnded(reason=reason):
+            return _select(state, reason)
+        case AlarmRang(name="selection"):
+            return _select(state, "the time for steps is over")
+        case AlarmRang(name="end", at=at):
+            spent = BudgetExhausted(limit="seconds", spent=event.active, allowed=at)
+            begun: list[Payload] = [] if state.selecting else [SelectionStarted(reason="the time is over")]
+            off = _call_off(state, "the time is over", ("AlarmRequested",))
+            return [spent, *begun, *off, AlarmRequested(name="abandon", at=at + GRACE)]
+        case AlarmRang(name="abandon"):
+            if state.selected:
+                return _finish(state, "the final score did not come")
+            return [RunFinished(outcome="failed", reason="final selection did not come to an end")]
+        case SelectionFailed(reason=reason):
+            return [RunFinished(outcome="failed", reason=reason)]
+        case SubmissionScored(attempt="final") | SubmissionRejected(attempt="final"):
+            return _finish(state, "")
+        case EffectFailed(kind="ScoreRequested", attempt="final") | EffectCancelled(
+            kind="ScoreRequested", attempt="final"
+        ):
+            return _finish(state, "the final score could not be computed")
+    over = state.ledger.over()
+    if over and over[0] != "seconds" and over[0] not in state.exhausted:
+        name, spent_, allowed = over
+        return [
+            BudgetExhausted(limit=name, spent=spent_, allowed=allowed),
+            *_select(state, f"the budget of {name.replace('_', ' ')} is used up"),
+        ]
+    return []
+
+
+lifecycle = Plugin(
+    name="lifecycle",
+    role="plugin",
+    summary="alarms, limits, start of selection, end of the run",
+    reads=(Payload,),
+    initial=_Life,
+    evolve=_evolve,
+    decide=_decide,
+    modules=("gome.kernel.lifecycle",),
+)
+"""Part of every run; its name is reserved."""

@@ -1,0 +1,107 @@
+"""A run that is alive in this process: its state kept up with the log, and appends that survive lost races.
+
+One `LiveRun` per run and process, shared by whoever decides (`session`) and whoever performs (`effects`, `worker`). All
+appends of the process go through its lock, so only foreign writers can cost a race; then the tail is folded and the
+same draft is sealed again on the new head, unless what it wanted to say has been said meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import anyio
+from gome.events import Commit, Draft, Sealed
+from gome.kernel.appender import Scribe
+from gome.kernel.errors import Conflict
+from gome.kernel.log import EventLog
+from gome.kernel.replay import check
+from gome.kernel.state import RunState
+from gome.kernel.timekeeping import Time
+
+Observer = Callable[[Commit], None]
+
+
+def always() -> bool:
+    """The condition of a draft that is never overtaken."""
+    return True
+
+
+class LiveRun:
+    """State, log and lock of one run. `observers` are called with every commit that is folded, own or foreign."""
+
+    def __init__(self, log: EventLog, state: RunState, scribe: Scribe, time: Time) -> None:
+        self.log = log
+        self.state = state
+        self.scribe = scribe
+        self.time = time
+        self.run = state.run
+        self.observers: list[Observer] = []
+        self._lock = anyio.Lock()
+        self._changed = anyio.Event()
+
+    def apply(self, sealed: Sealed) -> None:
+        """Fold one record. A decision of one of our deciders, whoever wrote it, must be the one we compute."""
+        commit, given = self.state.apply(sealed)
+        for cursor, answer in given:
+            if found := check(self.state.codec, commit, cursor.plugin.name, answer):
+                raise found.error(self.run)
+        for observer in self.observers:
+            observer(commit)
+        self.nudge()
+
+    def nudge(self) -> None:
+        """Let everybody who waits look again."""
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    async def load(self) -> None:
+        """Fold the log up to its present head."""
+        async with self._lock:
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        head = self.state.head
+        async for sealed in self.log.read(self.run, head if head.seq else None):
+            self.apply(sealed)
+
+    async def follow(self) -> None:
+        """Keep folding what others append, until cancelled."""
+        async for sealed in self.log.follow(self.run, self.state.head):
+            async with self._lock:
+                if sealed.body.seq > self.state.head.seq:
+                    self.apply(sealed)
+
+    async def commit(self, draft: Draft, still: Callable[[], bool] = always) -> Sealed | None:
+        """Append a draft as soon as nobody else is writing; None when `still` no longer holds, because the log says
+        meanwhile what the draft wanted to say."""
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                while still():
+                    try:
+                        sealed = await self.log.append(draft, self.state.head)
+                    except Conflict:
+                        await self._catch_up()
+                        continue
+                    if sealed.body.seq == self.state.head.seq + 1:
+                        self.apply(sealed)
+                    elif sealed.body.seq > self.state.head.seq:
+                        await self._catch_up()
+                    return sealed
+                return None
+
+    async def changed(self, condition: Callable[[], bool]) -> None:
+        """Return once the condition holds; it is looked at after every fold."""
+        while not condition():
+            await self._changed.wait()
+
+    def active_now(self) -> float:
+        """Active seconds of the run at this moment."""
+        head = self.state.head
+        return head.active + max(0.0, self.time.now() - head.ts)
+
+    def seconds_left(self) -> float | None:
+        """Active seconds until the budget ends, None when it does not."""
+        started = self.state.started
+        if started is None or started.budget.seconds is None:
+            return None
+        return started.budget.seconds - self.active_now()

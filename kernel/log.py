@@ -1,0 +1,58 @@
+"""What an event log promises, whoever keeps it: memory, file or JetStream. Contract: `tests/kernel/log_contract.py`.
+
+A log stores sealed commit records per run and nothing else: it neither decodes payloads nor knows who writes. The
+appender (`gome.kernel.appender`) encodes, moves long texts out and seals again after a lost race; deciding is
+`gome.kernel.dispatch`. A second log of the same kind, under another name, is the vault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from gome.events import Draft, Head, Sealed
+
+Clock = Callable[[], float]
+"""Seconds since 1970; injected everywhere, so that a test can own time."""
+
+
+class EventLog(Protocol):
+    """Per-run sequences of commit records, appended by compare-and-swap, never changed."""
+
+    name: str
+    """Where the log is, for messages to people."""
+
+    async def append(self, draft: Draft, head: Head) -> Sealed:
+        """Seal a draft right behind `head` and store it durably; returns the stored record with its revision.
+
+        Atomic: the record is stored whole if the run's head is still `head`, else not at all. Appending again after
+        an unknown outcome is safe: if the run already holds this draft's record (same `Draft.id`), that one is
+        returned. Raises `Conflict` (with the new `head`) when somebody else was first, `OversizeRecord` when it
+        cannot fit, `AppendUnknown` when the outcome could not be found out, `LogUnreachable` when there is no log.
+        """
+        ...
+
+    def read(self, run: str, after: Head | None = None) -> AsyncIterator[Sealed]:
+        """Yield the run's records in order up to the head at the time of the call, each checked: hash, chain, no gap.
+
+        `after` continues behind a known head. Raises `UnknownRun` when there is none, `LogDamaged` with run and
+        position where a record is missing or altered.
+        """
+        ...
+
+    def follow(self, run: str, after: Head | None = None) -> AsyncIterator[Sealed]:
+        """Like `read`, then keep yielding as records arrive, across reconnects, without gaps or repetitions, until
+        the iterator is closed. A run that does not exist yet is waited for."""
+        ...
+
+    async def head(self, run: str) -> Head:
+        """The run's head as the leader knows it (read your own writes); `Head(run)` when there is no such run."""
+        ...
+
+    async def runs(self) -> list[str]:
+        """All run ids in the log, sorted."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and files; followers end."""
+        ...

@@ -1,0 +1,179 @@
+"""The whole extension surface: what a plugin is, and what it is handed. There is no extension point elsewhere.
+
+A plugin is one value. Its pure half (`initial`, `evolve`, `decide`) turns events into events and is replayed; its
+impure half (`perform`) touches the world and is recorded. It is found through an entry point in the group of its role
+(`gome.searches`, `gome.reasoners`, …, or `gome.plugins` for the rest); the entry point names a `Plugin` or a callable
+without arguments that returns one. A reasoner may instead be any object with `propose` and `reflect`
+(`gome.kernel.reasoning` wraps it). Running plugins is the business of `dispatch` and `effects`, not of this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from gome.events import Draw, Event, Intent, Payload, RunStarted, SubmissionGraded, Trajectory
+
+if TYPE_CHECKING:
+    import click
+    import structlog
+    from gome.events import Cost
+
+Role = Literal[
+    "search",
+    "reasoner",
+    "mutator",
+    "runner",
+    "scorer",
+    "judge",
+    "memory",
+    "selection",
+    "completion",
+    "task",
+    "plugin",
+]
+
+GROUPS: dict[str, str] = {
+    "search": "gome.searches",
+    "reasoner": "gome.reasoners",
+    "mutator": "gome.mutators",
+    "runner": "gome.runners",
+    "scorer": "gome.scorers",
+    "judge": "gome.judges",
+    "memory": "gome.memories",
+    "selection": "gome.selections",
+    "completion": "gome.completions",
+    "task": "gome.tasks",
+    "plugin": "gome.plugins",
+}
+"""Entry-point group of each role. A run names one plugin per role and any number from `gome.plugins`."""
+
+Policy = Literal["repeatable", "reconcile", "at_most_once"]
+"""What a crash in the middle of an effect means: do it again; look for its traces and collect; never do it again."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One kind of intent that a plugin performs.
+
+    `attempts` bounds tries (a crash counts as one for all but `repeatable`); `pool` names the capacity it occupies
+    while it works: `cores` (as many at once as the run has capacity) or "" (no limit but the kernel's).
+    """
+
+    intent: type[Intent]
+    policy: Policy = "repeatable"
+    attempts: int = 3
+    pool: Literal["", "cores"] = ""
+
+
+class Artifacts(Protocol):
+    """Content-addressed files. `put` is durable when it returns; `get` raises `ArtifactMissing`."""
+
+    def put(self, data: bytes) -> str: ...
+    def put_file(self, path: Path) -> str: ...
+    def get(self, digest: str) -> bytes: ...
+    def path(self, digest: str) -> Path: ...
+    def has(self, digest: str) -> bool: ...
+
+
+class VaultAccess(Protocol):
+    """Hidden answers and grades, handed to the scorer only. `record` is durable when it returns."""
+
+    def answers(self, digest: str) -> bytes: ...
+    async def record(self, grade: SubmissionGraded) -> None: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What `perform` may use. `trajectory` is the fold at the intent's own position, `started` the run's first event,
+    `settings` the plugin's table in it. `workdir` is the intent's own folder, the same one after a crash. `slot` is
+    the CPU core to pin to (None when the pool has no cores). `deadline` is in active seconds of the run that are left
+    (None: unlimited). `call` appends a child intent, awaits and returns its result's payload; performed again after a
+    crash it takes the recorded result. `cancelled` says whether the intent has been called off."""
+
+    run: str
+    intent: Event
+    attempt: int
+    started: RunStarted
+    trajectory: Trajectory
+    settings: dict[str, Any]
+    artifacts: Artifacts
+    workdir: Path
+    home: Path
+    draw: Draw
+    call: Callable[[Intent], Awaitable[Payload]]
+    cancelled: Callable[[], bool]
+    log: structlog.stdlib.BoundLogger
+    deadline: float | None = None
+    slot: int | None = None
+    vault: VaultAccess | None = None
+    unsafe: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `perform` returns when it has a cost to report; a bare payload means none."""
+
+    payload: Payload
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """A line of `gome doctor`: what was looked at, whether it is fine, what was found, what to do if it is not."""
+
+    name: str
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+def nothing() -> None:
+    """The state of a plugin that keeps none."""
+    return None
+
+
+def unchanged(state: Any, event: Event) -> Any:
+    """The fold of a plugin that keeps no state."""
+    return state
+
+
+def silent(state: Any, event: Event, draw: Draw) -> Sequence[Payload]:
+    """The decider of a plugin that only performs."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugin:
+    """A plugin of any role.
+
+    `reads` are the payload types that `evolve` is shown (its own decisions included) and that `decide` answers (its
+    own decisions excluded); `answers` narrows the latter; `Payload` among them stands for every type. `evolve` may
+    update its state in place. `decide(state,
+    event, draw)` returns the payloads that answer the event, none for silence; it must be a pure function of its
+    arguments. `effects` lists the intents that `perform` carries out. `emits` registers payload types of its own with
+    the codec. `settings` is a msgspec struct with defaults for its table in the settings. `commands` adds CLI verbs,
+    `checks` lines to `gome doctor`.
+    `default` marks the one that a role takes when none is named.
+    """
+
+    name: str
+    role: Role
+    version: str = "1"
+    summary: str = ""
+    reads: tuple[type[Payload], ...] = ()
+    answers: tuple[type[Payload], ...] | None = None
+    initial: Callable[[], Any] = nothing
+    evolve: Callable[[Any, Event], Any] = unchanged
+    decide: Callable[[Any, Event, Draw], Sequence[Payload]] = silent
+    effects: tuple[Effect, ...] = ()
+    perform: Callable[[Event, Context], Awaitable[Payload | Result]] | None = None
+    emits: tuple[type[Payload], ...] = ()
+    settings: type | None = None
+    commands: tuple[click.Command, ...] = ()
+    checks: Callable[[], Sequence[Check]] | None = None
+    default: bool = False
+    modules: tuple[str, ...] = field(default=())
+    """Packages whose source the pin's digest covers; empty means the package that defines `decide` or `perform`."""

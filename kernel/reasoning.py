@@ -1,0 +1,235 @@
+"""What the author of a reasoner writes against: two functions, plain or async, and nothing else.
+
+    class Hunch:
+        def propose(self, context): return Hypothesis(statement="…", component="model", change={…})
+        def reflect(self, context): return Feedback(accept=True, lesson="…")
+
+`as_plugin` wraps such an object into a `Plugin` of role reasoner. The functions run inside effects, so they may be
+slow, random or wrong; what they return is recorded and never asked again on replay. `await context.call(intent)` makes
+a recorded child effect; any other I/O is the author's own affair. When to ask is decided here, purely.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+from anyio import to_thread
+from gome.events import (
+    Attempt,
+    Challenge,
+    Draw,
+    EffectCancelled,
+    EffectFailed,
+    Event,
+    FeedbackGiven,
+    Hypothesis,
+    HypothesisProposed,
+    Intent,
+    MemoryRecalled,
+    Payload,
+    ProposalFailed,
+    ProposalRequested,
+    Recollection,
+    ReflectionRequested,
+    SelectionStarted,
+    StepPlanned,
+    SubmissionScored,
+    Task,
+    Trajectory,
+)
+from gome.kernel.plugin import Context, Effect, Plugin
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A hypothesis with the diagnosis behind it and the ones passed over; `chosen` is select, modify or create."""
+
+    hypothesis: Hypothesis
+    challenges: tuple[Challenge, ...] = ()
+    considered: tuple[Hypothesis, ...] = ()
+    chosen: str = "select"
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """An opinion about a scored attempt; see `gome.events.FeedbackGiven`."""
+
+    accept: bool
+    observations: str = ""
+    reason: str = ""
+    lesson: str = ""
+    aligned: bool = True
+
+
+@dataclass(frozen=True)
+class ReasonContext:
+    """What a reasoner is shown, as of the moment it was asked.
+
+    `attempt` is the step in question (its trace, stage and, for `reflect`, its program, score and diagnostics),
+    `parent` the attempt it builds on, `profile` the profile of the data (see `DataProfiled`), `recollections` what
+    the success memory found worth knowing, `budget_used` the share of the budget in [0, 1] (by time or steps).
+    """
+
+    task: Task
+    profile: dict[str, Any]
+    trajectory: Trajectory
+    attempt: Attempt
+    parent: Attempt | None
+    recollections: Sequence[Recollection]
+    budget_used: float
+    draw: Draw
+    settings: dict[str, Any]
+    call: Callable[[Intent], Awaitable[Payload]]
+
+
+Proposed = Hypothesis | Proposal | None
+
+
+class Reasoner(Protocol):
+    """`propose` returns None when it has nothing left to propose. Either may be a coroutine function."""
+
+    def propose(self, context: ReasonContext) -> Proposed | Awaitable[Proposed]: ...
+
+    def reflect(self, context: ReasonContext) -> Feedback | Awaitable[Feedback]: ...
+
+
+@dataclass
+class _Asking:
+    """Which steps wait for a proposal, and which are being proposed for."""
+
+    steps: dict[str, StepPlanned] = field(default_factory=dict)
+    waiting: deque[str] = field(default_factory=deque)
+    open: set[str] = field(default_factory=set)
+    stopped: bool = False
+
+
+def _context(event: Event, ctx: Context, attempt: str) -> ReasonContext:
+    found = ctx.trajectory.attempts[attempt]
+    profiled = ctx.trajectory.profiled
+    return ReasonContext(
+        task=ctx.started.task,
+        profile=profiled.profile if profiled else {},
+        trajectory=ctx.trajectory,
+        attempt=found,
+        parent=ctx.trajectory.attempts.get(found.parent),
+        recollections=found.recollections,
+        budget_used=ctx.trajectory.budget_share(),
+        draw=ctx.draw,
+        settings=ctx.settings,
+        call=ctx.call,
+    )
+
+
+async def _ask(function: Callable[[ReasonContext], Any], context: ReasonContext) -> Any:
+    """Call plain functions in a thread (they may take their time), coroutine functions here."""
+    if inspect.iscoroutinefunction(function):
+        return await function(context)
+    answer = await to_thread.run_sync(function, context)
+    return await answer if inspect.isawaitable(answer) else answer
+
+
+def as_plugin(
+    reasoner: Reasoner,
+    *,
+    name: str,
+    version: str = "1",
+    summary: str = "",
+    one_at_a_time: bool = False,
+    settings: type | None = None,
+    default: bool = False,
+    modules: tuple[str, ...] = (),
+) -> Plugin:
+    """Wrap a reasoner. With `one_at_a_time` each proposal sees the ones before it, so that parallel traces never get
+    the same idea; a slow reasoner is better asked in parallel."""
+
+    def evolve(state: _Asking, event: Event) -> _Asking:
+        match event.payload:
+            case StepPlanned() as planned:
+                state.steps[planned.attempt] = planned
+            case MemoryRecalled(attempt=attempt):
+                state.waiting.append(attempt)
+            case ProposalRequested(attempt=attempt):
+                state.open.add(attempt)
+                if attempt in state.waiting:
+                    state.waiting.remove(attempt)
+            case HypothesisProposed(attempt=attempt) | ProposalFailed(attempt=attempt):
+                state.open.discard(attempt)
+            case EffectFailed(kind="ProposalRequested", attempt=attempt) | EffectCancelled(
+                kind="ProposalRequested", attempt=attempt
+            ):
+                state.open.discard(attempt)
+            case SelectionStarted():
+                state.stopped = True
+                state.waiting.clear()
+        return state
+
+    def decide(state: _Asking, event: Event, draw: Draw) -> list[Payload]:
+        match event.payload:
+            case SubmissionScored(purpose="full", attempt=attempt) if attempt in state.steps:
+                return [ReflectionRequested(attempt=attempt)]
+        if state.stopped or not state.waiting or (one_at_a_time and state.open):
+            return []
+        names = list(state.waiting)[: 1 if one_at_a_time else None]
+        asked = [state.steps[n] for n in names if n in state.steps]
+        return [
+            ProposalRequested(attempt=s.attempt, trace=s.trace, parent=s.parent, kind=s.kind, stage=s.stage)
+            for s in asked
+        ]
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        if isinstance(event.payload, ProposalRequested):
+            attempt = event.payload.attempt
+            answer = await _ask(reasoner.propose, _context(event, ctx, attempt))
+            if answer is None:
+                why = "the reasoner has nothing left to propose"
+                return ProposalFailed(attempt=attempt, reason=why, exhausted=True)
+            if isinstance(answer, Hypothesis):
+                answer = Proposal(answer)
+            return HypothesisProposed(
+                attempt=attempt,
+                hypothesis=answer.hypothesis,
+                challenges=answer.challenges,
+                considered=answer.considered,
+                chosen=answer.chosen,
+            )
+        attempt = cast(ReflectionRequested, event.payload).attempt
+        feedback = cast(Feedback, await _ask(reasoner.reflect, _context(event, ctx, attempt)))
+        return FeedbackGiven(
+            attempt=attempt,
+            accept=feedback.accept,
+            observations=feedback.observations,
+            reason=feedback.reason,
+            lesson=feedback.lesson,
+            aligned=feedback.aligned,
+        )
+
+    return Plugin(
+        name=name,
+        role="reasoner",
+        version=version,
+        summary=summary,
+        reads=(
+            StepPlanned,
+            MemoryRecalled,
+            ProposalRequested,
+            HypothesisProposed,
+            ProposalFailed,
+            SubmissionScored,
+            EffectFailed,
+            EffectCancelled,
+            SelectionStarted,
+        ),
+        answers=(MemoryRecalled, HypothesisProposed, ProposalFailed, SubmissionScored, EffectFailed, EffectCancelled),
+        initial=_Asking,
+        evolve=evolve,
+        decide=decide,
+        effects=(Effect(ProposalRequested), Effect(ReflectionRequested)),
+        perform=perform,
+        settings=settings,
+        default=default,
+        modules=modules or (type(reasoner).__module__,),
+    )

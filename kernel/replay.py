@@ -1,0 +1,224 @@
+"""Decide everything again and compare: what makes the log a proof instead of a protocol.
+
+`check` compares one recorded decision with the answer computed from the fold; `Verifier` does so for a whole run,
+record by record in bounded memory, and also checks what performers wrote (result ids, openness, kind, artifacts).
+Two events are equal when their ids, types, causes, correlations and canonical payloads are; time, cost, writer and
+chain are facts about the recording and are not compared. Reading records and printing reports lie elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from gome.events import Codec, Commit, Intent, Saying, Sealed, Wire, result_id
+from gome.kernel.cursor import Answer
+from gome.kernel.errors import Diverged
+from gome.kernel.plugin import Artifacts, Plugin
+from gome.kernel.state import NOT_RESULTS, RunState
+
+_DIGEST = re.compile(rb'"(sha256-[0-9a-f]{64})"')
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """Where a run and today's deciders part. `kind` is changed, extra, missing, raised or result; `path` leads into
+    the decision (`2.payload.hypothesis.move`), `recorded` and `computed` are the values there."""
+
+    position: int
+    decider: str
+    kind: str
+    path: str = ""
+    recorded: Any = None
+    computed: Any = None
+
+    def sentence(self, run: str) -> str:
+        """One line for a person."""
+        where = f"run {run}, event {self.position}, decider {self.decider}"
+        if self.kind == "changed":
+            return f"{where}: {self.path} was recorded as {_show(self.recorded)}, computed now {_show(self.computed)}"
+        if self.kind == "extra":
+            return f"{where}: recorded {_show(self.recorded)}, but computed now is silence"
+        if self.kind == "missing":
+            return f"{where}: computed now {_show(self.computed)}, but nothing was recorded for that event"
+        if self.kind == "raised":
+            return f"{where}: the decider raised {self.computed}"
+        return f"{where}: {self.path} {_show(self.recorded)}"
+
+    def error(self, run: str) -> Diverged:
+        """The same as an exception, with the way out."""
+        return Diverged(
+            f"{self.sentence(run)}; the plugins have changed since it was recorded: "
+            "install the versions that `gome show` lists to go on with this run"
+        )
+
+
+def _show(value: Any) -> str:
+    text = msgspec.json.encode(value).decode() if not isinstance(value, str) else repr(value)
+    return text if len(text) <= 160 else text[:150] + f"… ({len(text)} characters)"
+
+
+def first_difference(a: Any, b: Any, path: str = "") -> tuple[str, Any, Any] | None:
+    """The first place where two plain JSON values differ, in the order of the first one's keys."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in [*a, *(k for k in b if k not in a)]:
+            at = f"{path}.{key}" if path else key
+            if key not in a or key not in b:
+                return at, a.get(key), b.get(key)
+            if found := first_difference(a[key], b[key], at):
+                return found
+        return None
+    if isinstance(a, list) and isinstance(b, list):
+        for i, (x, y) in enumerate(zip(a, b, strict=False)):
+            if found := first_difference(x, y, f"{path}.{i}" if path else str(i)):
+                return found
+        if len(a) != len(b):
+            return f"{path}.length" if path else "length", len(a), len(b)
+        return None
+    return None if a == b and type(a) is type(b) else (path, a, b)
+
+
+def _plain(codec: Codec, said: Saying | Wire) -> dict[str, Any]:
+    version = max(said.tv, getattr(codec.types.get(said.type), "version", said.tv))
+    return {
+        "id": said.id,
+        "type": said.type,
+        "version": version,
+        "cause": said.cause,
+        "corr": said.corr,
+        "payload": msgspec.json.decode(codec.canonical(said.type, said.tv, bytes(said.payload))),
+    }
+
+
+def check(codec: Codec, commit: Commit, decider: str, answer: Answer | None) -> Divergence | None:
+    """Compare a recorded decision with the one computed for the decider's next trigger."""
+    body = commit.body
+    recorded = [w.type for w in body.events]
+    if answer is None:
+        return Divergence(body.seq, decider, "extra", recorded=recorded)
+    if answer.error:
+        return Divergence(body.seq, decider, "raised", computed=answer.error)
+    computed = answer.sayings(codec)
+    if answer.trigger.id != body.answers:
+        return Divergence(answer.trigger.seq, decider, "missing", computed=[s.type for s in computed])
+    if answer.seen != body.seen:
+        return Divergence(body.seq, decider, "changed", "seen", body.seen, answer.seen)
+    if len(computed) == len(body.events) and all(
+        s.id == w.id
+        and s.type == w.type
+        and s.tv == w.tv
+        and s.cause == w.cause
+        and s.corr == w.corr
+        and s.payload == bytes(w.payload)
+        for s, w in zip(computed, body.events, strict=True)
+    ):
+        return None
+    difference = first_difference([_plain(codec, w) for w in body.events], [_plain(codec, s) for s in computed])
+    return Divergence(body.seq, decider, "changed", *difference) if difference else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What verifying found. `unanswered` counts deciders whose next answer is not recorded yet (an open run's tail)."""
+
+    run: str
+    events: int
+    commits: int
+    decisions: int
+    divergences: tuple[Divergence, ...]
+    unanswered: int
+    finished: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether every decision is the one recorded."""
+        return not self.divergences
+
+
+class Verifier:
+    """Verifies one run. `stop_at_first` ends at the first divergence (later ones may follow from it). With `artifacts`
+    every digest that a record names must be in the store."""
+
+    def __init__(
+        self,
+        run: str,
+        codec: Codec,
+        plugins: Sequence[Plugin],
+        resolve: Callable[[str], str] | None = None,
+        artifacts: Artifacts | None = None,
+        stop_at_first: bool = True,
+    ) -> None:
+        self.state = RunState(run, codec, plugins, resolve)
+        self.divergences: list[Divergence] = []
+        self.commits = self.decisions = 0
+        self.artifacts = artifacts
+        self.stop_at_first = stop_at_first
+        self._performs = {e.intent.__name__: p.name for p in plugins for e in p.effects}
+
+    async def run(self, records: AsyncIterator[Sealed]) -> Verdict:
+        """Read all records, then report."""
+        async for sealed in records:
+            if not self.take(sealed):
+                break
+        return self.verdict()
+
+    def take(self, sealed: Sealed) -> bool:
+        """Verify one more record; False when there is no point in going on."""
+        self._check_result(sealed)
+        commit, given = self.state.apply(sealed)
+        self.commits += 1
+        for cursor, answer in given:
+            self.decisions += 1
+            if found := check(self.state.codec, commit, cursor.plugin.name, answer):
+                self.divergences.append(found)
+        if commit.body.lane == "decide" and not given:
+            name = commit.body.decider
+            self.divergences.append(Divergence(commit.body.seq, name, "extra", recorded="a decider that is not there"))
+        # Computing due answers now, not at the end, keeps each cursor's backlog short.
+        self.state.answer()
+        return not (self.divergences and self.stop_at_first)
+
+    def verdict(self) -> Verdict:
+        """What has been found so far; a finished run must have no unanswered trigger before its end."""
+        due = [a for c in self.state.cursors if (a := c.answer())] if self.state.finished is None else []
+        for answer in due:
+            if answer.error:
+                raised = Divergence(answer.trigger.seq, answer.plugin.name, "raised", computed=answer.error)
+                self.divergences.append(raised)
+        return Verdict(
+            self.state.run,
+            self.state.events,
+            self.commits,
+            self.decisions,
+            tuple(self.divergences),
+            len(due),
+            self.state.finished is not None,
+        )
+
+    def _check_result(self, sealed: Sealed) -> None:
+        body = sealed.body
+        if self.artifacts is not None:
+            for digest in _DIGEST.findall(sealed.stored):
+                if not self.artifacts.has(digest.decode()):
+                    self._wrong(body.seq, body.decider, "the store lacks artifact", digest.decode())
+        if body.lane != "effect":
+            return
+        for wire in body.events:
+            kind = self.state.codec.types.get(wire.type)
+            if kind is None or issubclass(kind, NOT_RESULTS) or issubclass(kind, Intent):
+                continue
+            intent = self.state.open.get(wire.cause)
+            if wire.id != result_id(wire.cause):
+                self._wrong(body.seq, body.decider, "the result's id is not computed from its intent:", wire.id)
+            elif intent is None:
+                self._wrong(body.seq, body.decider, "a result answers an intent that is not open:", wire.cause)
+            elif wire.type not in ("EffectFailed", "EffectCancelled"):
+                performer = self._performs.get(intent.event.type, body.decider)
+                if body.decider != performer:
+                    self._wrong(body.seq, body.decider, f"{performer} performs {intent.event.type}, not", body.decider)
+
+    def _wrong(self, seq: int, who: str, what: str, value: str) -> None:
+        self.divergences.append(Divergence(seq, who, "result", what, value))

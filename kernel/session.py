@@ -1,0 +1,134 @@
+"""Driving one run: append what its deciders say, perform or relay what they ask for, until it ends.
+
+This is the live twin of `replay`: the same `RunState` names the decisions that are due; here they are appended instead
+of compared. The process that drives a run holds its owner lock. Starting and resuming are in `start`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+from gome.events import (
+    DeciderFailed,
+    Payload,
+    RunResumed,
+    RunSuspended,
+    StopRequested,
+    command_id,
+)
+from gome.kernel.cursor import Answer
+from gome.kernel.effects import Performer
+from gome.kernel.errors import GomeError
+from gome.kernel.live import LiveRun
+
+if TYPE_CHECKING:
+    from gome.kernel.effects import Workshop
+    from gome.kernel.relay import Relay
+
+
+class DeciderRaised(GomeError):
+    """A decider raised twice on one event; the run is suspended and can be resumed with mended code."""
+
+
+class Session:
+    """One run, driven by this process. `relay` carries intents of roles pinned to `queue`; None when all are local."""
+
+    def __init__(self, live: LiveRun, shop: Workshop, relay: Relay | None = None) -> None:
+        self.live = live
+        self.shop = shop
+        self.relay = relay
+        self.performer = Performer(live, shop)
+        self.log = structlog.get_logger("gome.session").bind(run=live.run)
+        self._begun: set[str] = set()
+        self._suspending: str = ""
+        self._suspended_by_us = False
+
+    async def drive(self, nonce: Callable[[], str], *, resume: bool = False) -> None:
+        """Decide and perform until the run is finished or suspended. `nonce` makes ids for commands of our own. With
+        `resume` the log says first that somebody goes on, which keeps the gap out of the active time."""
+        state = self.live.state
+        if resume:
+            await self.command(RunResumed(), nonce(), resumes=True)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.live.follow)
+            while True:
+                answer = state.answer()
+                if answer is not None and answer.error:
+                    await self._decider_failed(answer, nonce())
+                    group.cancel_scope.cancel()
+                    raise DeciderRaised(
+                        f"run {self.live.run}, event {answer.trigger.seq} ({answer.trigger.type}): decider "
+                        f"{answer.plugin.name} raised {answer.error}; the run is suspended, mend the plugin and "
+                        f"`gome run --resume {self.live.run}`"
+                    )
+                if self._suspending or state.finished is not None or state.suspended:
+                    break
+                if answer is not None:
+                    await self._decide(answer)
+                self._begin(group)
+                if state.answer() is None and state.finished is None:
+                    seen = state.head.seq
+                    await self.live.changed(lambda seen=seen: state.head.seq != seen or bool(self._suspending))  # type: ignore[misc]
+            group.cancel_scope.cancel()
+        if self._suspending and state.finished is None and not state.suspended:
+            await self.command(RunSuspended(reason=self._suspending), nonce())
+
+    async def _decide(self, answer: Answer) -> None:
+        """Append one decision, unless a copy of its decider has done so meanwhile."""
+        cursor = next(c for c in self.live.state.cursors if c.plugin is answer.plugin)
+        draft = self.live.scribe.draft(
+            "decide",
+            answer.plugin,
+            answer.trigger.id,
+            answer.sayings(self.live.state.codec),
+            seen=answer.seen,
+        )
+        await self.live.commit(draft, still=lambda: cursor.holds(answer))
+
+    def _begin(self, group: anyio.abc.TaskGroup) -> None:
+        """Start performing (or relay) every open intent that has not been begun by this process."""
+        state = self.live.state
+        fresh = [i for i in state.fresh if state.is_open(i)]
+        state.fresh.clear()
+        for intent in fresh:
+            if intent in self._begun:
+                continue
+            self._begun.add(intent)
+            kind = state.open[intent].event.type
+            found = self.shop.performer(kind)
+            role = found[0].role if found else ""
+            place = state.started.performers.get(role, "local") if state.started else "local"
+            if place == "queue" and self.relay is not None:
+                group.start_soon(self.relay.carry, self.live, role, kind, intent)
+            else:
+                group.start_soon(self.performer.perform, intent)
+
+    async def command(self, payload: Payload, nonce: str, *, resumes: bool = False) -> None:
+        """Append a control event of our own."""
+        said = self.live.state.codec.saying(command_id(nonce), payload)
+        await self.live.commit(self.live.scribe.draft("control", "client", nonce, [said], resumes=resumes))
+
+    async def stop(self, reason: str, nonce: str) -> None:
+        """Ask the run to end with what it has."""
+        await self.command(StopRequested(reason=reason), nonce)
+
+    def suspend(self, reason: str) -> None:
+        """Leave the run open and come to rest: executions are cancelled here, `drive` appends RunSuspended and
+        returns."""
+        self._suspending = reason
+        self.live.nudge()
+
+    async def _decider_failed(self, answer: Answer, nonce: str) -> None:
+        codec = self.live.state.codec
+        failed = DeciderFailed(
+            decider=answer.plugin.name, trigger=answer.trigger.id, error=answer.error, traceback=answer.trace[-8000:]
+        )
+        rest = RunSuspended(reason=f"decider {answer.plugin.name} raised {answer.error}")
+        sayings = [
+            codec.saying(command_id(f"{nonce}/failed"), failed, cause=answer.trigger.id, corr=answer.trigger.corr),
+            codec.saying(command_id(f"{nonce}/rest"), rest),
+        ]
+        await self.live.commit(self.live.scribe.draft("control", "kernel", nonce, sayings))

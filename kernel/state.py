@@ -1,0 +1,181 @@
+"""A run as its log tells it: head, projections, open intents, and a cursor per decider. Synchronous and deterministic.
+
+`RunState.apply` takes commits in order; `answer` names the next decision that is due. Live dispatch (`session`), verify
+(`replay`), the worker and every command that shows a run are loops around this class. It touches nothing but memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from gome.events import (
+    AlarmRequested,
+    CancelRequested,
+    Codec,
+    CodecError,
+    Commit,
+    DeciderFailed,
+    EffectAttemptFailed,
+    EffectDuplicated,
+    EffectStarted,
+    Event,
+    Head,
+    Intent,
+    Ledger,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    RunSuspended,
+    Sealed,
+    Trajectory,
+    follows,
+    result_id,
+)
+from gome.kernel.cursor import Answer, Cursor
+from gome.kernel.errors import LogDamaged
+from gome.kernel.plugin import Plugin
+
+NOT_RESULTS = (EffectStarted, EffectAttemptFailed, EffectDuplicated, CancelRequested)
+
+
+@dataclass
+class OpenIntent:
+    """An intent without a result. `view` is the trajectory at its own position; `starts` counts recorded attempts that
+    began, `forgiven` those of them that a suspension called off, `failures` those that were recorded as failed;
+    `children` are the results of its child intents by id."""
+
+    event: Event
+    view: Trajectory
+    parent: str = ""
+    starts: int = 0
+    forgiven: int = 0
+    failures: int = 0
+    cancel: str = ""
+    children: dict[str, Event] = field(default_factory=dict)
+
+
+class RunState:
+    """Fold of one run. `plugins` are its deciders (none: only projections are kept), `resolve` reads moved-out texts
+    (digest → text). `fresh` collects intents as they open, for whoever performs them; it is theirs to clear."""
+
+    def __init__(
+        self,
+        run: str,
+        codec: Codec,
+        plugins: Sequence[Plugin] = (),
+        resolve: Callable[[str], str] | None = None,
+    ) -> None:
+        self.run = run
+        self.codec = codec
+        self.resolve = resolve
+        self.head = Head(run)
+        self.trajectory = Trajectory()
+        self.ledger = Ledger()
+        self.cursors = [Cursor(p) for p in plugins]
+        self.open: dict[str, OpenIntent] = {}
+        self.fresh: list[str] = []
+        self.started: RunStarted | None = None
+        self.finished: RunFinished | None = None
+        self.suspended = ""
+        self.failed_decider: DeciderFailed | None = None
+        self.events = 0
+        self._turn = 0
+
+    def read(self, sealed: Sealed) -> Commit:
+        """Decode a record after checking that it comes right behind the head; raises `LogDamaged`."""
+        if why := follows(sealed, self.head):
+            raise LogDamaged(
+                f"run {self.run} is damaged behind event {self.head.seq}: the next record does not fit, {why}; "
+                "restore it from an export",
+                run=self.run,
+                position=self.head.seq + 1,
+            )
+        try:
+            return self.codec.commit(sealed, self.resolve)
+        except CodecError as error:
+            raise LogDamaged(
+                f"run {self.run}, event {sealed.body.seq}: {error}", run=self.run, position=sealed.body.seq
+            ) from error
+
+    def apply(self, sealed: Sealed) -> tuple[Commit, list[tuple[Cursor, Answer | None]]]:
+        """Fold the next record. Returns it decoded, and for each cursor whose decision it is, the answer that cursor
+        computed for itself (None: it would have been silent)."""
+        commit = self.read(sealed)
+        given: list[tuple[Cursor, Answer | None]] = []
+        body = sealed.body
+        for cursor in self.cursors:
+            answer = cursor.feed(commit)
+            if body.lane == "decide" and body.decider == cursor.plugin.name:
+                given.append((cursor, answer))
+        for event in commit.events:
+            self._apply_event(event)
+        self.events += len(commit.events)
+        self.head = sealed.head
+        return commit, given
+
+    def _apply_event(self, event: Event) -> None:
+        payload = event.payload
+        self.trajectory.apply(event)
+        self.ledger.apply(event)
+        if isinstance(payload, Intent):
+            parent = event.cause if event.cause in self.open and event.by == self._performer(event.cause) else ""
+            self.open[event.id] = OpenIntent(event, self.trajectory.snapshot(), parent)
+            self.fresh.append(event.id)
+            return
+        if event.cause in self.open and not isinstance(payload, NOT_RESULTS) and event.id == result_id(event.cause):
+            done = self.open.pop(event.cause)
+            if done.parent in self.open:
+                self.open[done.parent].children[event.cause] = event
+            return
+        match payload:
+            case EffectStarted(intent=intent) if intent in self.open:
+                self.open[intent].starts += 1
+            case EffectAttemptFailed(intent=intent) if intent in self.open:
+                self.open[intent].failures += 1
+            case CancelRequested(intent=intent, reason=reason) if intent in self.open:
+                self.open[intent].cancel = reason or "cancelled"
+            case RunStarted():
+                self.started = payload
+            case RunSuspended(reason=reason):
+                self.suspended = reason
+                for found in self.open.values():
+                    found.forgiven = found.starts
+            case RunResumed():
+                self.suspended = ""
+                self.failed_decider = None
+            case RunFinished():
+                self.finished = payload
+                self.open.clear()
+            case DeciderFailed():
+                self.failed_decider = payload
+
+    def _performer(self, intent: str) -> str:
+        """Marks commits of the effect lane that answer this intent: their decider is `effect:<intent kind>`."""
+        return f"effect:{self.open[intent].event.type}"
+
+    def answer(self) -> Answer | None:
+        """The next decision that is due, taking deciders in turn; None when all are silent or the run has ended."""
+        if self.finished is not None:
+            return None
+        n = len(self.cursors)
+        for i in range(n):
+            cursor = self.cursors[(self._turn + i) % n]
+            if found := cursor.answer():
+                self._turn = (self._turn + i) % n
+                return found
+        return None
+
+    def alarms(self) -> list[tuple[str, AlarmRequested]]:
+        """Open alarms by intent id."""
+        return [(k, o.event.payload) for k, o in self.open.items() if isinstance(o.event.payload, AlarmRequested)]
+
+    def is_open(self, intent: str) -> bool:
+        """Whether an intent still wants a result."""
+        return intent in self.open
+
+    def closing(self) -> bool:
+        """Whether the run is past planning (selection has started)."""
+        return bool(self.trajectory.selecting)
+
+
