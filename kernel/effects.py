@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import anyio
 import msgspec
 import structlog
+
 from gome.events import (
     AlarmRang,
     AlarmRequested,
@@ -120,7 +121,7 @@ class Performer:
             return
         performer = self.shop.performer(found.event.type)
         if performer is None:
-            await self._result(found, "kernel", self._failed(found, 0, "no plugin here performs it"), None)
+            await self._result(found, "kernel", self._failed(found, 0, "no plugin here performs it"))
             return
         plugin, effect = performer
         scope = anyio.CancelScope()
@@ -132,7 +133,7 @@ class Performer:
                 reason = found.cancel or "cancelled"
                 attempt = _attempt(found.event)
                 gone = EffectCancelled(intent=intent, kind=found.event.type, reason=reason, attempt=attempt)
-                await self._result(found, plugin, gone, None)
+                await self._result(found, plugin, gone)
             group.cancel_scope.cancel()
 
     async def _watch(self, found: OpenIntent, scope: anyio.CancelScope) -> None:
@@ -157,7 +158,7 @@ class Performer:
                 tried = number - found.forgiven
                 if tried > effect.attempts or (effect.policy == "at_most_once" and found.starts):
                     why = "its outcome is unknown" if effect.policy == "at_most_once" else "no attempt came to an end"
-                    await self._result(found, plugin, self._failed(found, number - 1, why), None)
+                    await self._result(found, plugin, self._failed(found, number - 1, why))
                     return
                 if number > 1 and found.failures:
                     await self.live.time.sleep(BACKOFF[min(number - 2, len(BACKOFF) - 1)])
@@ -175,19 +176,19 @@ class Performer:
         try:
             answer = await plugin.perform(found.event, ctx)
         except SandboxUnavailable as error:
-            await self._result(found, plugin, self._failed(found, number, str(error)), None)
+            await self._result(found, plugin, self._failed(found, number, str(error)))
             return True
         except Exception as error:
             text = redact(f"{type(error).__name__}: {error}")
             self.log.warning("attempt failed", kind=found.event.type, attempt=number, error=text)
             self.log.debug("traceback", trace=redact("".join(traceback.format_exception(error))))
             if number >= effect.attempts:
-                await self._result(found, plugin, self._failed(found, number, text), None)
+                await self._result(found, plugin, self._failed(found, number, text))
                 return True
             await self._attempt_failed(found, plugin, number, text)
             return False
         result = answer if isinstance(answer, Result) else Result(answer)
-        await self._result(found, plugin, result.payload, result.cost)
+        await self._result(found, plugin, result.payload, result.cost, effect)
         return True
 
     def _context(self, found: OpenIntent, plugin: Plugin, number: int, slot: int | None) -> Context:
@@ -268,7 +269,14 @@ class Performer:
         draft = self.live.scribe.draft("effect", plugin, event.id, [said], decider=plugin.name, attempt=number)
         await self.live.commit(draft, still=lambda: state.is_open(event.id))
 
-    async def _result(self, found: OpenIntent, who: Plugin | str, payload: Payload, cost: Cost | None) -> None:
+    async def _result(
+        self,
+        found: OpenIntent,
+        who: Plugin | str,
+        payload: Payload,
+        cost: Cost | None = None,
+        effect: Effect | None = None,
+    ) -> None:
         """Spool, append, drop the spool."""
         event = found.event
         said = self.live.state.codec.saying(
@@ -276,7 +284,9 @@ class Performer:
         )
         number = max(found.starts, found.failures + 1)
         draft = self.live.scribe.draft("effect", who, event.id, [said], attempt=number)
-        self.shop.spool.put(self.live.run, event.id, msgspec.msgpack.encode(draft))
+        # A crash between here and the append repeats what is repeatable; what has cost something must not be lost.
+        if cost is not None or (effect is not None and effect.policy != "repeatable"):
+            self.shop.spool.put(self.live.run, event.id, msgspec.msgpack.encode(draft))
         await self._append_result(found, who, draft)
 
     async def _append_result(self, found: OpenIntent, who: Plugin | str, draft: Draft) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import structlog
+
 from gome.events import (
     DeciderFailed,
     Payload,
@@ -34,12 +35,14 @@ class DeciderRaised(GomeError):
 
 
 class Session:
-    """One run, driven by this process. `relay` carries intents of roles pinned to `queue`; None when all are local."""
+    """One run, driven by this process. `relay` makes what carries intents of roles that are pinned to `queue`; it is
+    called only when there are such roles."""
 
-    def __init__(self, live: LiveRun, shop: Workshop, relay: Relay | None = None) -> None:
+    def __init__(self, live: LiveRun, shop: Workshop, relay: Callable[[], Relay] | None = None) -> None:
         self.live = live
         self.shop = shop
-        self.relay = relay
+        self.relay: Relay | None = None
+        self._make_relay = relay
         self.performer = Performer(live, shop)
         self.log = structlog.get_logger("gome.session").bind(run=live.run)
         self._begun: set[str] = set()
@@ -50,20 +53,20 @@ class Session:
         """Decide and perform until the run is finished or suspended. `nonce` makes ids for commands of our own. With
         `resume` the log says first that somebody goes on, which keeps the gap out of the active time."""
         state = self.live.state
+        raised: Answer | None = None
         if resume:
             await self.command(RunResumed(), nonce(), resumes=True)
         async with anyio.create_task_group() as group:
             group.start_soon(self.live.follow)
+            if self._make_relay and state.started and "queue" in state.started.performers.values():
+                self.relay = self._make_relay()
+                group.start_soon(self.relay.keep)
             while True:
                 answer = state.answer()
                 if answer is not None and answer.error:
                     await self._decider_failed(answer, nonce())
-                    group.cancel_scope.cancel()
-                    raise DeciderRaised(
-                        f"run {self.live.run}, event {answer.trigger.seq} ({answer.trigger.type}): decider "
-                        f"{answer.plugin.name} raised {answer.error}; the run is suspended, mend the plugin and "
-                        f"`gome run --resume {self.live.run}`"
-                    )
+                    raised = answer
+                    break
                 if self._suspending or state.finished is not None or state.suspended:
                     break
                 if answer is not None:
@@ -73,6 +76,14 @@ class Session:
                     seen = state.head.seq
                     await self.live.changed(lambda seen=seen: state.head.seq != seen or bool(self._suspending))  # type: ignore[misc]
             group.cancel_scope.cancel()
+        if self.relay is not None:
+            await self.relay.queue.close()
+        if raised is not None:
+            raise DeciderRaised(
+                f"run {self.live.run}, event {raised.trigger.seq} ({raised.trigger.type}): decider "
+                f"{raised.plugin.name} raised {raised.error}; the run is suspended, mend the plugin and "
+                f"`gome run --resume {self.live.run}`"
+            )
         if self._suspending and state.finished is None and not state.suspended:
             await self.command(RunSuspended(reason=self._suspending), nonce())
 

@@ -23,6 +23,8 @@ from gome.events import (
     Head,
     Intent,
     Ledger,
+    PluginPin,
+    PluginsChanged,
     RunFinished,
     RunResumed,
     RunStarted,
@@ -77,6 +79,7 @@ class RunState:
         self.fresh: list[str] = []
         self.started: RunStarted | None = None
         self.finished: RunFinished | None = None
+        self.pins: tuple[PluginPin, ...] = ()
         self.suspended = ""
         self.failed_decider: DeciderFailed | None = None
         self.events = 0
@@ -137,6 +140,8 @@ class RunState:
                 self.open[intent].cancel = reason or "cancelled"
             case RunStarted():
                 self.started = payload
+            case PluginsChanged(plugins=plugins):
+                self.pins = plugins
             case RunSuspended(reason=reason):
                 self.suspended = reason
                 for found in self.open.values():

@@ -1,0 +1,190 @@
+"""`gome run`: start or resume a run, show it, and print its result."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import click
+import msgspec
+
+from gome.events import Budget
+from gome.kernel.api import Done, execute
+from gome.kernel.cli.progress import Progress
+from gome.kernel.discovery import choose, discover
+from gome.kernel.errors import UsageError
+from gome.kernel.report import headline
+from gome.kernel.results import Summary
+from gome.kernel.settings import Settings, load_settings, seconds
+from gome.kernel.start import DEFAULT_SECONDS, Launch, Request, prepare, resolve_settings
+from gome.kernel.tasks import TaskOptions
+
+
+@click.command("run")
+@click.argument("task", required=False, default="")
+@click.option("--run", "run_id", default="", metavar="ID", help="Id of the run; an open run of this id goes on.")
+@click.option("--resume", default="", metavar="ID", help="Go on with an open run.")
+@click.option("--time", "time", default="", metavar="T", help="Budget of time, e.g. 90s, 3m, 1h (default 3m).")
+@click.option("--steps", type=click.IntRange(1), metavar="N", help="Budget of steps (no time limit unless --time).")
+@click.option("--traces", type=click.IntRange(1, 64), default=3, metavar="N", help="Branches searched side by side.")
+@click.option("--seed", type=int, default=0, metavar="N", help="Seed of every draw and model.")
+@click.option("--search", default="", metavar="NAME", help="Search plugin (see `gome plugins`).")
+@click.option("--reasoner", default="", metavar="NAME", help="Reasoner plugin.")
+@click.option("--profile", default="robust", metavar="NAME", help="Named set of settings.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. guard.enabled=false.")
+@click.option("--split-seed", type=int, metavar="N", help="Another split into training and hidden rows.")
+@click.option("--max-cost", type=float, metavar="USD", help="Budget of money.")
+@click.option("--max-tokens", type=int, metavar="N", help="Budget of tokens.")
+@click.option("--target", default="", metavar="COL", help="Own table: the column to predict.")
+@click.option("--test", type=click.Path(path_type=Path), metavar="CSV", help="Own table: rows to predict.")
+@click.option("--metric", default="", metavar="M", help="Own table: metric, e.g. rmse, roc_auc.")
+@click.option("--id", "id_column", default="", metavar="COL", help="Own table: column that names rows.")
+@click.option("--group", default="", metavar="COL", help="Own table: rows of one group stay together.")
+@click.option("--time-column", default="", metavar="COL", help="Own table: train on the past, test on the future.")
+@click.option("--drop", multiple=True, metavar="COL", help="Own table: a column that models must not see.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where the result folder goes (default .).")
+@click.option("--nats", default="", metavar="URL", help="Use this NATS server instead of the embedded one.")
+@click.option("--memory", is_flag=True, help="Keep the log in memory only; nothing to resume or replay.")
+@click.option("--unsafe", is_flag=True, help="Run programs without a sandbox where none can be made.")
+@click.option("--dry-run", is_flag=True, help="Prepare and check, show what would run, start nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Lines for machines on stdout.")
+def run(**flags: Any) -> None:
+    """Optimise TASK: a name (`gome tasks`), a table (train.csv --target price) or a folder with a task.toml."""
+    settings = load_settings(nats_url=flags["nats"], sets=flags["sets"])
+    as_json = bool(flags["as_json"])
+    if bool(flags["task"]) == bool(flags["resume"]):
+        raise UsageError("name a task to start (`gome run ames`) or a run to go on with (`gome run --resume ID`)")
+    request = _request(flags, settings)
+    if flags["dry_run"]:
+        _dry_run(settings, request, as_json)
+        return
+    out = flags["out"]
+
+    @contextlib.asynccontextmanager
+    async def watch(launch: Launch) -> AsyncIterator[None]:
+        progress = Progress(launch.live, json=as_json)
+        if launch.fresh and not as_json:
+            print(f"run {launch.run}  (`gome tail {launch.run}` watches it from elsewhere)", file=sys.stderr)
+            for finding in launch.findings:
+                if finding.level != "info":
+                    print(f"  {finding}", file=sys.stderr)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_signals, launch)
+            with progress.shown():
+                yield
+            group.cancel_scope.cancel()
+
+    def say(text: str) -> None:
+        if not as_json:
+            print(text, file=sys.stderr, flush=True)
+
+    resume, memory = flags["resume"], flags["memory"]
+    done = anyio.run(lambda: execute(settings, request, resume=resume, memory=memory, out=out, watch=watch, say=say))
+    raise SystemExit(_conclude(done, as_json))
+
+
+def _request(flags: dict[str, Any], settings: Settings) -> Request:
+    time: str = flags["time"]
+    budget = Budget(
+        seconds=seconds(time) if time else (None if flags["steps"] else DEFAULT_SECONDS),
+        steps=flags["steps"],
+        money=flags["max_cost"],
+        tokens=flags["max_tokens"],
+    )
+    options = TaskOptions(
+        target=flags["target"],
+        test=flags["test"],
+        metric=flags["metric"],
+        id=flags["id_column"],
+        group=flags["group"],
+        time_column=flags["time_column"],
+        drop=tuple(flags["drop"]),
+        split_seed=flags["split_seed"],
+    )
+    return Request(
+        spec=flags["task"],
+        options=options,
+        run=flags["run_id"],
+        seed=flags["seed"],
+        budget=budget,
+        traces=flags["traces"],
+        named={role: flags[role] for role in ("search", "reasoner") if flags[role]},
+        profile=flags["profile"],
+        settings=settings.plugins,
+        unsafe=flags["unsafe"],
+    )
+
+
+async def _signals(launch: Launch) -> None:
+    """First Ctrl-C: come to rest and leave the run open. Second: go at once."""
+    count = 0
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for _ in signals:
+            count += 1
+            if count > 1:
+                os._exit(130)
+            launch.session.suspend("interrupted")
+
+
+def _dry_run(settings: Settings, request: Request, as_json: bool) -> None:
+    plugins = choose(discover(), request.named)
+    tables, unknown = resolve_settings(plugins, request)
+    if unknown:
+        raise UsageError(f"settings for {unknown[0]!r}, but no plugin of this run is called so; see `gome plugins`")
+    prepared, findings = prepare(request, settings.home)
+    task = prepared.task
+    plan = {
+        "task": task.name,
+        "kind": task.kind,
+        "metric": task.metric.name,
+        "rows": [task.rows_train, task.rows_test],
+        "columns": len(task.columns),
+        "plugins": {p.role if p.role != "plugin" else p.name: p.name for p in plugins},
+        "budget": msgspec.to_builtins(request.budget),
+        "capacity": settings.capacity,
+        "traces": request.traces,
+        "settings": tables,
+        "findings": [str(f) for f in findings],
+        "notices": list(prepared.notices),
+    }
+    if as_json:
+        print(msgspec.json.encode(plan).decode())
+        return
+    for key, value in plan.items():
+        for line in value if isinstance(value, list) and value and isinstance(value[0], str) else [value]:
+            print(f"{key:10} {line if isinstance(line, str) else msgspec.json.encode(line).decode()}")
+    print("dry run: nothing was started")
+
+
+def _conclude(done: Done, as_json: bool) -> int:
+    s = done.summary
+    if as_json:
+        print(msgspec.json.encode(s).decode(), flush=True)
+    elif s.outcome == "open":
+        print(f"run {s.run} is left open ({s.reason}); go on with: gome run --resume {s.run}", file=sys.stderr)
+    else:
+        print(_text(s))
+    if s.outcome == "open":
+        return 130
+    return 1 if s.outcome == "failed" else 0
+
+
+def _text(s: Summary) -> str:
+    lines = ["", f"{s.task}: {s.outcome}" + (f" ({s.reason})" if s.reason else "")]
+    lines += [f"  {line}" for line in headline(s)]
+    if s.payers:
+        lines += ["", "  what paid most (validation gain):"]
+        lines += [f"    {p.gain:+.5f}  {p.change}  ({p.attempt}, trace {p.trace})" for p in s.payers]
+    lines += [
+        "",
+        f"  {s.steps} steps, {s.accepted} accepted, {s.executions} executions, {s.seconds:.0f} s",
+        f"  results  {os.path.relpath(s.folder)}/   (best_program.py, submission.csv, REPORT.md)",
+        f"  more     gome show {s.run}    gome verify {s.run}",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""Opening what a run needs: the event log, the vault, artifacts, hidden answers, the spool; and closing it all again.
+
+With no URL configured the embedded server of `$GOME_HOME` is used, with `--memory` nothing leaves the process. Every
+command goes through `connect`; nobody else decides where the log is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gome.events import SubmissionGraded, result_id
+from gome.kernel.appender import Scribe
+from gome.kernel.artifacts import ArtifactStore, open_store
+from gome.kernel.discovery import codec_for
+from gome.kernel.errors import Conflict
+from gome.kernel.jetstream import Connection as NatsConnection
+from gome.kernel.log import EventLog
+from gome.kernel.log_memory import MemoryLog
+from gome.kernel.settings import Settings
+from gome.kernel.spool import Spool
+from gome.kernel.timekeeping import RealTime, Time
+
+VAULT_STREAM = "GOME_VAULT"
+VAULT_PREFIX = "gome.vault"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Everything durable, opened. `answers` and `vault` are for the scorer and for showing a finished run's grades."""
+
+    log: EventLog
+    vault: EventLog
+    artifacts: ArtifactStore
+    answers: ArtifactStore
+    spool: Spool
+    home: Path
+    time: Time
+    tenant: str
+    nats: NatsConnection | None = None
+
+
+@contextlib.asynccontextmanager
+async def connect(settings: Settings, *, memory: bool = False) -> AsyncIterator[Connection]:
+    """Open log and stores for the length of the block. Raises `LogUnreachable` when there is no server to be had,
+    `UsageError` when the home folder cannot be used."""
+    home = settings.home
+    time = RealTime()
+    artifacts = open_store(settings.artifacts)
+    answers = ArtifactStore(home / "vault", private=True)
+    spool = Spool(home / "spool")
+    async with contextlib.AsyncExitStack() as stack:
+        if memory:
+            log: EventLog = MemoryLog(clock=time.now)
+            vault: EventLog = MemoryLog(clock=time.now)
+            yield Connection(log, vault, artifacts, answers, spool, home, time, settings.tenant)
+            return
+        nats = await stack.enter_async_context(_nats(settings))
+        log, vault = logs(nats, settings.tenant, time)
+        stack.push_async_callback(log.close)
+        stack.push_async_callback(vault.close)
+        yield Connection(log, vault, artifacts, answers, spool, home, time, settings.tenant, nats)
+
+
+@contextlib.asynccontextmanager
+async def _nats(settings: Settings) -> AsyncIterator[NatsConnection]:
+    from gome.kernel.server import embedded_server
+
+    async with contextlib.AsyncExitStack() as stack:
+        if settings.nats_url:
+            nats = NatsConnection(
+                settings.nats_url,
+                token=settings.nats_token,
+                user=settings.nats_user,
+                password=settings.nats_password,
+            )
+        else:
+            address = await stack.enter_async_context(embedded_server(settings.home))
+            nats = NatsConnection(address.url, token=address.token)
+        nats.retain()
+        stack.push_async_callback(nats.release)
+        await nats.open()
+        yield nats
+
+
+def logs(nats: NatsConnection, tenant: str, time: Time) -> tuple[EventLog, EventLog]:
+    """The event log and the vault over one connection."""
+    from gome.kernel.log_jetstream import JetStreamLog
+
+    log = JetStreamLog(nats, tenant=tenant, clock=time.now)
+    vault = JetStreamLog(nats, stream=VAULT_STREAM, prefix=VAULT_PREFIX, tenant=tenant, clock=time.now)
+    return log, vault
+
+
+class Vault:
+    """Hidden answers and grades of one run, as handed to the scorer for one intent."""
+
+    def __init__(self, connection: Connection, run: str, intent: str) -> None:
+        self._connection = connection
+        self._run = run
+        self._intent = intent
+
+    def answers(self, digest: str) -> bytes:
+        """The table of hidden answers."""
+        return self._connection.answers.get(digest)
+
+    async def record(self, grade: SubmissionGraded) -> None:
+        """Append a grade to the run's own chain in the vault; the same grade twice is stored once."""
+        log = self._connection.vault
+        codec = codec_for(())
+        said = codec.saying(result_id(f"{self._intent}/{grade.attempt}"), grade, cause=self._intent)
+        scribe = Scribe(self._run, codec, self._connection.artifacts, "scorer", self._connection.tenant)
+        draft = scribe.draft("effect", "scorer", self._intent, [said])
+        head = await log.head(self._run)
+        while True:
+            try:
+                await log.append(draft, head)
+                return
+            except Conflict as conflict:
+                if any([s.id == draft.id async for s in log.read(self._run)]):
+                    return
+                head = conflict.head
+
+
+async def grades(connection: Connection, run: str) -> dict[str, SubmissionGraded]:
+    """Hidden grades of a run by attempt (the handed-in submission is `final`). To be shown after RunFinished only."""
+    if (await connection.vault.head(run)).seq == 0:
+        return {}
+    codec = codec_for(())
+    found: dict[str, SubmissionGraded] = {}
+    async for sealed in connection.vault.read(run):
+        for event in codec.commit(sealed).events:
+            if isinstance(event.payload, SubmissionGraded):
+                found.setdefault(event.payload.attempt, event.payload)
+    return found

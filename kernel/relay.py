@@ -1,0 +1,53 @@
+"""From the log to the work queue: offers open intents of roles pinned to `queue` to workers, again if need be.
+
+The log is the outbox; the queue may lose everything at any time. A relay holds what it has offered until the log has a
+result, and offers it all once more when the queue says that it lost something. Two relays of one run do no harm.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from gome.kernel.errors import LogUnreachable
+from gome.kernel.live import LiveRun
+from gome.kernel.queue import Queue
+
+AGAIN = 5.0
+"""Seconds until an intent is offered again when the queue could not be reached."""
+
+
+class Relay:
+    """Carries intents of any number of runs to one queue. `keep` must run beside it."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self._offered: dict[tuple[str, str], tuple[str, str]] = {}
+        self._log = structlog.get_logger("gome.relay")
+
+    async def carry(self, live: LiveRun, role: str, kind: str, intent: str) -> None:
+        """Offer one intent and return when the log has its result."""
+        key = (live.run, intent)
+        self._offered[key] = (role, kind)
+        try:
+            while live.state.is_open(intent):
+                try:
+                    await self.queue.publish(role, kind, live.run, intent)
+                    break
+                except LogUnreachable as error:
+                    self._log.warning("the work queue does not answer", run=live.run, error=str(error))
+                    await live.time.sleep(AGAIN)
+            await live.changed(lambda: not live.state.is_open(intent))
+        finally:
+            del self._offered[key]
+
+    async def keep(self) -> None:
+        """Offer everything again whenever the queue has lost what it held; runs until cancelled."""
+        while True:
+            await self.queue.lost.wait()
+            self.queue.lost.clear()
+            for (run, intent), (role, kind) in list(self._offered.items()):
+                try:
+                    await self.queue.publish(role, kind, run, intent)
+                except LogUnreachable:
+                    self.queue.lost.set()
+                    break

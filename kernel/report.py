@@ -1,0 +1,86 @@
+"""REPORT.md: what a run found, in words and tables, from its summary and trajectory. Pure text, no files."""
+
+from __future__ import annotations
+
+from gome.events import Trajectory
+from gome.kernel.results import Gain, Summary
+
+
+def number(value: float | None, digits: int = 5) -> str:
+    """A score for people."""
+    return "unknown" if value is None else f"{value:.{digits}f}"
+
+
+def gain_sentence(gain: Gain, metric: str) -> str:
+    """`14.2 % better than default LightGBM (0.1234): 0.0190 …` with the paired interval."""
+    how = "better" if gain.gain > 0 else "worse"
+    sure = "" if gain.low > 0 or gain.high < 0 else ", which may be chance"
+    return (
+        f"{abs(gain.share) * 100:.1f} % {how} than {gain.over} ({metric} {number(gain.score)}): "
+        f"{gain.gain:+.5f}, 95 % interval {gain.low:+.5f} to {gain.high:+.5f}{sure}"
+    )
+
+
+def headline(s: Summary) -> list[str]:
+    """The result in a few lines, each a sentence."""
+    lines = []
+    if s.score is not None:
+        lines.append(f"validation {s.metric} {number(s.score)} ± {number(s.score_se)} (standard error over rows)")
+    if s.hidden is not None:
+        lines.append(f"hidden {s.metric} {number(s.hidden)} ± {number(s.hidden_se)}")
+    elif s.outcome in ("done", "stopped"):
+        lines.append("no hidden answers are known for this task")
+    for gain in (s.over_baseline, s.over_first):
+        if gain is not None:
+            lines.append(gain_sentence(gain, s.metric))
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def report(s: Summary, t: Trajectory) -> str:
+    """The whole report as Markdown."""
+    assert t.started is not None
+    task = t.started.task
+    out = [f"# {s.task}: run {s.run}", ""]
+    out += [f"- {line}" for line in headline(s)]
+    out += [
+        f"- {s.steps} steps ({s.accepted} accepted, {s.failed} failed), {s.executions} executions, "
+        f"{s.seconds:.0f} s, outcome {s.outcome}" + (f": {s.reason}" if s.reason else ""),
+        "",
+    ]
+    if t.selected:
+        out += ["## What was handed in", "", t.selected.reason or f"Attempt {t.selected.attempt}.", ""]
+        out += ["| candidate | score | to the leader | SE | reruns | audit |", "|---|---|---|---|---|---|"]
+        for c in t.selected.candidates:
+            cells = f"| {c.attempt} | {number(c.score)} | {c.difference:+.5f} | {number(c.se)} | {c.reruns} |"
+            out.append(f"{cells} {c.audited or '–'} |")
+        seeds = ", ".join(map(str, t.selected.seeds))
+        out += [
+            "",
+            f"`best_program.py` reproduces `submission.csv` (seeds {seeds}; same machine class, versions and "
+            "`GOME_THREADS`); with `--train`, `--test`, `--out` it fits and scores other tables.",
+            "",
+        ]
+    if s.payers:
+        out += ["## Changes that paid most (validation)", "", "| attempt | trace | gain | noise | change |"]
+        out += ["|---|---|---|---|---|"]
+        out += [f"| {p.attempt} | {p.trace} | {p.gain:+.5f} | {p.noise:.5f} | {_cell(p.change)} |" for p in s.payers]
+        out.append("")
+    if s.findings:
+        out += ["## Findings about the data", "", *(f"- {f}" for f in s.findings), ""]
+    out += ["## All attempts", "", "| attempt | trace | parent | score | verdict | change | why |"]
+    out.append("|---|---|---|---|---|---|---|")
+    for a in t.attempts.values():
+        verdict = "accepted" if a.accepted else ("open" if a.accepted is None else (a.failure or "rejected"))
+        change = a.hypothesis.statement if a.hypothesis else ""
+        out.append(
+            f"| {a.id} | {a.trace} | {a.parent or '–'} | {number(a.score) if a.score is not None else '–'} "
+            f"| {verdict} | {_cell(change)} | {_cell(a.reason)} |"
+        )
+    out += ["", f"Task: {task.rows_train} training rows, {task.rows_test} test rows, {len(task.columns)} columns."]
+    if task.source:
+        out.append(f"Source: {task.source} ({task.licence or 'licence unknown'}). Split: {task.split}")
+    return "\n".join(out) + "\n"

@@ -1,0 +1,171 @@
+"""What a finished run hands to a person: a summary with its uncertainty, and the result folder.
+
+`summarise` is a pure reading of the trajectory and the vault's grades; `write` lays out `./gome-<task>-<run>/`:
+best_program.py with its tables under `input/`, submission.csv, oof.csv, REPORT.md, requirements.txt. The text of the
+report is in `report`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gome.events import BASELINE, Artifact, Attempt, ExecutionFinished, SubmissionGraded, Task, Trajectory
+from gome.kernel.errors import UsageError
+from gome.kernel.plugin import Artifacts
+
+
+class Gain(Struct, frozen=True):
+    """How much better the handed-in submission is than another one, positive better, in units of the metric; `share`
+    is the same relative to the other's score. `low` and `high` bound the paired 95 % interval."""
+
+    over: str
+    score: float
+    gain: float
+    share: float
+    low: float
+    high: float
+
+
+class Payer(Struct, frozen=True):
+    """An accepted change and what it gained on validation, in units of the metric, with the guard's noise."""
+
+    attempt: str
+    trace: int
+    change: str
+    gain: float
+    noise: float
+
+
+class Summary(Struct, frozen=True):
+    """The result of a run. Scores are in the metric's units; `None` where there is nothing (no hidden answers, nothing
+    handed in). `hidden` is only filled once the run is finished."""
+
+    run: str
+    task: str
+    metric: str
+    greater_is_better: bool
+    outcome: str
+    reason: str
+    attempt: str
+    score: float | None
+    score_se: float | None
+    hidden: float | None
+    hidden_se: float | None
+    over_baseline: Gain | None
+    over_first: Gain | None
+    steps: int
+    accepted: int
+    failed: int
+    executions: int
+    seconds: float
+    payers: tuple[Payer, ...]
+    findings: tuple[str, ...]
+    folder: str = ""
+
+
+def _gain(grades: Mapping[str, SubmissionGraded], other: str, name: str) -> Gain | None:
+    final = grades.get("final")
+    if final is None:
+        return None
+    for c in final.comparisons:
+        if c.attempt == other and other in grades:
+            low, high = final.intervals.get(other, (float("nan"), float("nan")))
+            score = grades[other].score
+            return Gain(name, score, c.difference, c.difference / abs(score) if score else 0.0, low, high)
+    return None
+
+
+def first_attempt(t: Trajectory) -> Attempt | None:
+    """The first accepted attempt in planning order."""
+    return next((a for a in t.attempts.values() if a.accepted), None)
+
+
+def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], executions: int) -> Summary:
+    """Read a run's result off its trajectory. Hidden grades count only when the run is finished."""
+    assert t.started is not None
+    task = t.started.task
+    shown = grades if t.finished else {}
+    final = shown.get("final")
+    first = first_attempt(t)
+    payers = sorted((a for a in t.accepted_attempts() if a.gain > 0 and a.parent), key=lambda a: -a.gain)
+    return Summary(
+        run=run,
+        task=task.name,
+        metric=task.metric.name,
+        greater_is_better=task.metric.greater_is_better,
+        outcome=t.finished.outcome if t.finished else "open",
+        reason=t.finished.reason if t.finished else t.suspended,
+        attempt=t.selected.attempt if t.selected else t.best,
+        score=t.selected.score if t.selected else (b.score if (b := t.best_attempt()) else None),
+        score_se=t.selected.se if t.selected else (b.scored.se if b and b.scored else None),
+        hidden=final.score if final else None,
+        hidden_se=final.se if final else None,
+        over_baseline=_gain(shown, BASELINE, "default LightGBM"),
+        over_first=_gain(shown, first.id, f"the first attempt ({first.id})") if first else None,
+        steps=len(t.attempts),
+        accepted=len(t.accepted_attempts()),
+        failed=sum(1 for a in t.attempts.values() if a.failure and a.accepted is False),
+        executions=executions,
+        seconds=t.active,
+        payers=tuple(
+            Payer(a.id, a.trace, a.hypothesis.statement if a.hypothesis else "", a.gain, a.noise) for a in payers[:6]
+        ),
+        findings=task.findings,
+    )
+
+
+def folder_for(task: Task, run: str, where: Path) -> Path:
+    """`./gome-<task>-<run>`, the task's name not said twice."""
+    name = run if run.startswith(task.name) else f"{task.name}-{run}"
+    return where / f"gome-{name}"
+
+
+def write(folder: Path, t: Trajectory, report: str, artifacts: Artifacts) -> None:
+    """Write the result folder of a run that has handed something in. Existing files of the same names are replaced."""
+    assert t.started is not None
+    task = t.started.task
+    try:
+        (folder / "input").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"cannot write results to {folder}: {error.strerror}"
+        raise UsageError(f"{why}; name another folder with --out") from error
+    (folder / "REPORT.md").write_text(report)
+    if t.selected is None:
+        return
+    (folder / "best_program.py").write_text(str(t.selected.program))
+    for artifact, name in (
+        (t.selected.submission, "submission.csv"),
+        (t.selected.oof, "oof.csv"),
+        (task.train, "input/train.csv"),
+        (task.test, "input/test.csv"),
+    ):
+        _copy(artifacts, artifact, folder / name)
+    if t.profiled:
+        _copy(artifacts, t.profiled.folds, folder / "input/folds.csv")
+        _copy(artifacts, t.profiled.sample, folder / "input/sample_submission.csv")
+    (folder / "requirements.txt").write_text(requirements(t))
+
+
+def _copy(artifacts: Artifacts, artifact: Artifact, target: Path) -> None:
+    shutil.copyfile(artifacts.path(artifact.digest), target)
+    target.chmod(0o644)
+
+
+def requirements(t: Trajectory) -> str:
+    """What the program needs, with the versions it was executed under."""
+    versions = selected_execution(t).versions if t.selected and selected_execution(t) else {}
+    names = {"sklearn": "scikit-learn"}
+    lines = [f"{names.get(k, k)}=={v}" for k, v in sorted(versions.items()) if k not in ("python", "gome")]
+    return "\n".join(lines) + "\n"
+
+
+def selected_execution(t: Trajectory) -> Any:
+    """The full execution of the attempt that was handed in, None when nothing was."""
+    attempt = t.attempts.get(t.selected.attempt) if t.selected else None
+    execution: ExecutionFinished | None = attempt.execution if attempt else None
+    return execution

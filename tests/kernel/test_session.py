@@ -1,0 +1,338 @@
+"""A live session: decisions appended, effects performed once and recorded once, retries, cancellation, suspension."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import ClassVar
+
+import anyio
+import msgspec
+import pytest
+
+from gome.events import (
+    Cost,
+    Draft,
+    EffectAttemptFailed,
+    EffectCancelled,
+    EffectDuplicated,
+    EffectFailed,
+    EffectStarted,
+    Event,
+    ExecutionFinished,
+    ExecutionRequested,
+    Intent,
+    Payload,
+    RunSuspended,
+    StopRequested,
+    result_id,
+)
+from gome.kernel.appender import Scribe
+from gome.kernel.discovery import codec_for
+from gome.kernel.effects import ChildEffectFailed, CorePool, Workshop
+from gome.kernel.live import LiveRun
+from gome.kernel.log_memory import MemoryLog
+from gome.kernel.plugin import Context, Effect, Plugin, Result
+from gome.kernel.replay import Verifier
+from gome.kernel.session import DeciderRaised, Session
+from gome.kernel.spool import Spool
+from gome.kernel.state import RunState
+from gome.kernel.testing import MemoryArtifacts, start
+from gome.kernel.timekeeping import RealTime
+from tests.kernel import toy
+
+pytestmark = pytest.mark.anyio
+Perform = Callable[[Event, Context], Awaitable[Payload | Result]]
+
+
+class Question(Intent, frozen=True):
+    """A child effect of the tests."""
+
+    text: str
+    attempt: str = ""
+    volatile: ClassVar[tuple[str, ...]] = ("attempt",)
+
+
+class Answered(Payload, frozen=True):
+    """Its result."""
+
+    text: str
+
+
+class Desk:
+    """A memory log, a spool on disk and a clock, with sessions opened on them one after the other."""
+
+    def __init__(self, tmp: Path) -> None:
+        self.log = MemoryLog()
+        self.artifacts = MemoryArtifacts()
+        self.spool = Spool(tmp / "spool")
+        self.home = tmp
+        self.numbers = iter(range(10_000))
+
+    async def session(self, plugins: tuple[Plugin, ...]) -> Session:
+        codec = codec_for(plugins)
+        live = LiveRun(
+            self.log,
+            RunState("r", codec, plugins, self.artifacts.text),
+            Scribe("r", codec, self.artifacts, "t"),
+            RealTime(),
+        )
+        shop = Workshop(
+            plugins=plugins,
+            artifacts=self.artifacts,
+            home=self.home,
+            spool=self.spool,
+            cores=CorePool(2),
+            vault=lambda run, intent: None,  # type: ignore[arg-type, return-value]
+            process=f"t{next(self.numbers)}",
+        )
+        if "r" in await self.log.runs():
+            await live.load()
+        await start(live, toy.started(steps=3))
+        return Session(live, shop)
+
+    def nonce(self) -> str:
+        return f"n{next(self.numbers)}"
+
+    async def drive(self, *plugins: Plugin, resume: bool = False) -> Session:
+        session = await self.session(plugins)
+        with anyio.fail_after(20):
+            await session.drive(self.nonce, resume=resume)
+        return session
+
+    async def events(self, kind: type[Payload]) -> list[Event]:
+        codec = codec_for(PLUGINS)
+        return [
+            e
+            async for s in self.log.read("r")
+            for e in codec.commit(s, self.artifacts.text).events
+            if type(e.payload) is kind
+        ]
+
+
+def runner(perform: Perform, **effect: object) -> Plugin:
+    """The toy runner with another impure half."""
+    declared = Effect(ExecutionRequested, **{"policy": "reconcile", **effect})  # type: ignore[arg-type]
+    return dataclasses.replace(toy.runner, perform=perform, effects=(declared,))
+
+
+def with_runner(perform: Perform, **effect: object) -> tuple[Plugin, ...]:
+    return tuple(runner(perform, **effect) if p.name == "toy-runner" else p for p in toy.PLUGINS)
+
+
+async def _answer(event: Event, ctx: Context) -> Payload:
+    assert isinstance(event.payload, Question)
+    if event.payload.text == "bad":
+        raise ValueError("no answer to that")
+    return Answered(text=event.payload.text.upper())
+
+
+oracle = Plugin(
+    name="oracle", role="plugin", effects=(Effect(Question, attempts=1),), perform=_answer, emits=(Question, Answered)
+)
+PLUGINS = (*toy.PLUGINS, oracle)
+
+
+async def test_a_session_drives_a_run_to_its_end_and_the_log_verifies(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    session = await desk.drive(*toy.PLUGINS)
+    assert session.live.state.finished is not None
+    verdict = await Verifier("r", codec_for(toy.PLUGINS), toy.PLUGINS, desk.artifacts.text).run(desk.log.read("r"))
+    assert verdict.ok and verdict.finished
+    assert len(await desk.events(EffectStarted)) == 3
+    assert desk.spool.runs() == []
+
+
+async def test_a_failing_effect_is_tried_again_and_its_exhaustion_is_an_event(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        calls.append(event.payload.attempt)
+        if event.payload.attempt == "a1" or (event.payload.attempt == "a2" and ctx.attempt == 1):
+            raise RuntimeError("the disk is on fire")
+        return toy._finished(event.payload.attempt)
+
+    desk = Desk(tmp_path)
+    await desk.drive(*with_runner(perform, attempts=2))
+    assert sorted(calls) == ["a1", "a1", "a2", "a2", "a3"]
+    (failed,) = await desk.events(EffectFailed)
+    assert isinstance(failed.payload, EffectFailed)
+    assert (failed.payload.attempt, failed.payload.attempts) == ("a1", 2)
+    assert "the disk is on fire" in failed.payload.error
+    assert len(await desk.events(EffectAttemptFailed)) == 2
+
+
+async def test_a_spooled_result_is_appended_without_performing_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    calls: list[str] = []
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        calls.append(event.payload.attempt)
+        return toy._finished(event.payload.attempt)
+
+    plugins = with_runner(perform)
+    session = await desk.session(plugins)
+    live, intent = session.live, ""
+    while not intent:
+        answer = live.state.answer()
+        assert answer is not None
+        await session._decide(answer)
+        intent = next((i for i, o in live.state.open.items() if o.event.type == "ExecutionRequested"), "")
+    found = live.state.open[intent]
+    said = live.state.codec.saying(result_id(intent), toy._finished("a1"), cause=intent, corr=found.event.corr)
+    draft: Draft = live.scribe.draft("effect", toy.runner, intent, [said], attempt=1)
+    desk.spool.put("r", intent, msgspec.msgpack.encode(draft))
+    await desk.drive(*plugins, resume=True)
+    assert "a1" not in calls and len(calls) == 2
+    assert len(await desk.events(ExecutionFinished)) == 3
+
+
+async def test_what_may_run_at_most_once_is_not_run_again_after_a_crash(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    begun = anyio.Event()
+    calls: list[str] = []
+
+    async def hangs(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        calls.append(event.payload.attempt)
+        if len(calls) == 3:
+            begun.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    plugins = with_runner(hangs, policy="at_most_once")
+    session = await desk.session(plugins)
+    async with anyio.create_task_group() as group:
+        group.start_soon(session.drive, desk.nonce)
+        with anyio.fail_after(20):
+            await begun.wait()
+        group.cancel_scope.cancel()  # no RunSuspended: as good as a crash
+    await desk.drive(*plugins, resume=True)
+    assert sorted(calls) == ["a1", "a2", "a3"]
+    failed = [e.payload for e in await desk.events(EffectFailed)]
+    assert all(isinstance(p, EffectFailed) and "outcome is unknown" in p.error for p in failed) and len(failed) == 3
+
+
+async def test_an_interrupted_run_is_suspended_and_goes_on_without_counting_the_attempt(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    begun = anyio.Event()
+
+    async def hangs(event: Event, ctx: Context) -> Payload:
+        begun.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    for _ in range(3):
+        begun = anyio.Event()
+        session = await desk.session(with_runner(hangs, attempts=1))
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda s=session: s.drive(desk.nonce, resume=True))
+            with anyio.fail_after(20):
+                await begun.wait()
+            session.suspend("interrupted")
+        assert session.live.state.suspended == "interrupted"
+    session = await desk.drive(*toy.PLUGINS, resume=True)
+    assert session.live.state.finished is not None and session.live.state.finished.outcome == "done"
+    assert len(await desk.events(RunSuspended)) == 3
+    assert await desk.events(EffectFailed) == []
+
+
+async def test_stop_calls_off_what_is_in_flight_and_the_run_ends(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    begun = anyio.Event()
+
+    async def hangs(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        if event.payload.attempt == "a1":
+            return toy._finished("a1")
+        begun.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    session = await desk.session(with_runner(hangs))
+    async with anyio.create_task_group() as group:
+        group.start_soon(session.drive, desk.nonce)
+        with anyio.fail_after(20):
+            await begun.wait()
+            await session.command(StopRequested(reason="enough"), "stop")
+    assert session.live.state.finished is not None and session.live.state.finished.outcome == "stopped"
+    cancelled = [e.payload for e in await desk.events(EffectCancelled)]
+    assert {p.reason for p in cancelled if isinstance(p, EffectCancelled)} == {"enough"}
+
+
+async def test_a_child_effect_is_recorded_and_taken_from_the_log_when_its_parent_is_repeated(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    asked: list[tuple[str, str]] = []
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        replies = [await ctx.call(Question(text=t)) for t in ("one", "one", event.payload.attempt)]
+        asked.append((event.payload.attempt, " ".join(r.text for r in replies if isinstance(r, Answered))))
+        if ctx.attempt == 1:
+            raise RuntimeError("after the calls")
+        return toy._finished(event.payload.attempt)
+
+    await desk.drive(*with_runner(perform, attempts=2), oracle)
+    assert sorted(asked) == sorted([(a, f"ONE ONE {a.upper()}") for a in ("a1", "a2", "a3")] * 2)
+    assert len(await desk.events(Answered)) == 9
+
+
+async def test_a_child_effect_that_fails_raises_in_its_parent(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        with pytest.raises(ChildEffectFailed, match="no answer to that"):
+            await ctx.call(Question(text="bad"))
+        return toy._finished(event.payload.attempt)
+
+    session = await desk.drive(*with_runner(perform), oracle)
+    assert session.live.state.finished is not None
+    assert len(await desk.events(ExecutionFinished)) == 3
+
+
+async def test_a_second_result_counts_only_by_its_cost(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    both = anyio.Event()
+    started: list[str] = []
+
+    async def perform(event: Event, ctx: Context) -> Result:
+        assert isinstance(event.payload, ExecutionRequested)
+        started.append(event.payload.attempt)
+        if len(started) == 6:
+            both.set()
+        with anyio.move_on_after(5), anyio.CancelScope(shield=True):
+            await both.wait()
+        return Result(toy._finished(event.payload.attempt), Cost(seconds=1.0, model="m", tokens_in=5))
+
+    plugins = with_runner(perform)
+    one, two = await desk.session(plugins), await desk.session(plugins)
+    async with anyio.create_task_group() as group:
+        group.start_soon(one.drive, desk.nonce)
+        group.start_soon(two.drive, desk.nonce)
+    results = await desk.events(ExecutionFinished)
+    assert len(results) == len({e.cause for e in results}) == 3
+    duplicated = await desk.events(EffectDuplicated)
+    await two.live.load()
+    assert two.live.state.ledger.tokens == 5 * (3 + len(duplicated))
+
+
+async def test_a_decider_that_raises_twice_suspends_the_run_with_its_traceback(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+
+    def broken(state: object, event: Event, draw: object) -> list[Payload]:
+        raise ZeroDivisionError("oh no")
+
+    plugins = tuple(dataclasses.replace(p, decide=broken) if p.name == "toy-judge" else p for p in toy.PLUGINS)
+    with pytest.raises(DeciderRaised, match="decider toy-judge raised ZeroDivisionError: oh no"):
+        await desk.drive(*plugins)
+    session = await desk.session(toy.PLUGINS)
+    assert session.live.state.suspended
+    assert session.live.state.failed_decider is not None
+    assert "oh no" in session.live.state.failed_decider.traceback
+    with anyio.fail_after(20):
+        await session.drive(desk.nonce, resume=True)
+    assert session.live.state.finished is not None and session.live.state.finished.outcome == "done"
