@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
+from msgspec import Struct
+
 from gome.events.event import Event
 from gome.events.execution import ExecutionFinished
 from gome.events.feedback import AttemptAccepted, AttemptRejected, FeedbackGiven
@@ -22,7 +24,6 @@ from gome.events.run import RunStarted
 from gome.events.score import SubmissionScored
 from gome.events.step import StepPlanned
 from gome.events.trajectory import Attempt, Trajectory
-from msgspec import Struct
 
 SPREAD_OF = 64
 """How many of the latest accepted gains the spread is taken over."""
@@ -69,8 +70,8 @@ class _Open:
 
 
 def spread(gains: list[float]) -> float:
-    """Return the scale of accepted gains, a robust one: the median of their absolute values, without zeros; 0 when there
-    are none. Signs and units do not matter, so one huge gain does not hide the others."""
+    """Return the scale of accepted gains, a robust one: the median of their absolute values, without zeros; 0 when
+    there are none. Signs and units do not matter, so one huge gain does not hide the others."""
     sizes = sorted(abs(g) for g in gains if g and math.isfinite(g))
     if not sizes:
         return 0.0
@@ -168,8 +169,8 @@ class SuccessMemory:
         """Return the memory of a trajectory's latest finished attempts, at most `limit` successes per trace and `limit`
         attempts back for failures, so that recalling stays bounded in long runs."""
         accepted = [trajectory.attempts[name] for ids in trajectory.accepted.values() for name in ids[-limit:]]
-        latest = islice(reversed(trajectory.attempts.values()), limit)
-        refused = [a for a in latest if a.accepted is False]
+        latest = islice(trajectory.attempts, max(0, len(trajectory.attempts) - limit), None)
+        refused = [a for a in (trajectory.attempts[name] for name in latest) if a.accepted is False]
         memory = cls(greater_is_better=trajectory.greater_is_better)
         for attempt in sorted((*accepted, *refused), key=lambda a: (a.ended_at, a.seq)):
             memory._take(attempt)

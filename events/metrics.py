@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 
-from gome.events.task import Metric, TaskKind
 from msgspec import Struct
+
+from gome.events.task import Metric, TaskKind
 
 _REGRESSION: tuple[TaskKind, ...] = ("regression",)
 _BINARY: tuple[TaskKind, ...] = ("binary",)

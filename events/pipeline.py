@@ -33,8 +33,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import msgspec
-from gome.events.task import Task
 from msgspec import Meta, Struct
+
+from gome.events.task import Task
 
 VOCABULARY = 1
 """Counts incompatible changes of meaning; part of every key."""
@@ -45,8 +46,8 @@ NonNegative = Annotated[float, Meta(ge=0.0, le=1e6)]
 Columns = tuple[str, ...]
 
 
-class _Closed(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Base of the vocabulary: unknown fields are errors, defaults are not written (so that keys survive new fields)."""
+class _Closed(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the vocabulary: unknown fields are errors; see `to_spec` for how it is written."""
 
 
 # Feature operations. Those that look at the target are fitted inside the training folds only, and cross-fitted there.
@@ -425,6 +426,10 @@ FAMILIES: tuple[str, ...] = (
 REGRESSION_ONLY = frozenset({"huber"})
 CLASSES_ONLY = frozenset({"discriminant", "naive_bayes"})
 NATIVE_CATEGORIES = frozenset({"booster"})
+WITHOUT_CHANCE = frozenset(
+    {"ridge", "huber", "svm", "kernel_ridge", "knn", "discriminant", "naive_bayes"},
+)
+"""Families whose fit does not depend on a seed, so that bagging is without effect."""
 MISSING_ALLOWED = frozenset({"booster", "hist_booster"})
 DENSE_ONLY = frozenset({"hist_booster", "gaussian_process", "discriminant", "network", "trees", "kernel_ridge"})
 
@@ -436,7 +441,7 @@ class Member(_Closed, frozen=True):
 
     `encoding` None means the family's own (`default_encoding`). `target` transforms the target of a regression before
     fitting, predictions are transformed back. `bag` averages that many model seeds per fold. `temperature` rescales
-    the class probabilities by one number, fitted on an inner split of the training folds.
+    the class probabilities by one number, cross-fitted over the folds.
     """
 
     model: AnyModel = Booster()
@@ -494,9 +499,27 @@ def read_pipeline(spec: dict[str, Any]) -> Pipeline:
 
 
 def to_spec(pipeline: Pipeline) -> dict[str, Any]:
-    """Return a pipeline as plain JSON values, defaults left out: what `CodeWritten.spec` holds."""
-    spec: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(pipeline))
+    """Return a pipeline as plain JSON values, what `CodeWritten.spec` holds. Values that equal their default are left
+    out, so that keys survive when the vocabulary gains a field."""
+    spec: dict[str, Any] = _lean(pipeline)
     return spec
+
+
+def _lean(value: Any) -> Any:
+    # msgspec's own omit_defaults compares by identity, and a decoded 0.0 is not the 0.0 of the class.
+    if isinstance(value, tuple):
+        return [_lean(item) for item in value]
+    if not isinstance(value, Struct):
+        return value
+    names, defaults = value.__struct_fields__, value.__struct_defaults__
+    usual = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+    config = value.__struct_config__
+    found = {str(config.tag_field): config.tag} if config.tag_field else {}
+    for name in names:
+        here = getattr(value, name)
+        if name in ("model", "members") or name not in usual or here != usual[name]:
+            found[name] = _lean(here)
+    return found
 
 
 def normalise(pipeline: Pipeline) -> Pipeline:
@@ -544,7 +567,8 @@ def _fitting(member: Member) -> Member:
             raise ValueError(f"family {name!r} takes no sparse terms; give tfidf of {step.column!r} an svd > 0")
         if isinstance(step, Tfidf) and not step.svd and (encoding.pca or encoding.top):
             raise ValueError(f"pca and top need dense columns; give tfidf of {step.column!r} an svd > 0")
-    return msgspec.structs.replace(member, encoding=encoding, features=tuple(features))
+    bag = 1 if name in WITHOUT_CHANCE else member.bag
+    return msgspec.structs.replace(member, encoding=encoding, features=tuple(features), bag=bag)
 
 
 def check_task(pipeline: Pipeline, task: Task) -> None:
@@ -643,7 +667,7 @@ def derived_name(step: Ratio | Product | Difference | Cross) -> str:
 
 
 def _digest(value: Struct) -> str:
-    text = f"{VOCABULARY}\x1f".encode() + msgspec.json.encode(value, order="sorted")
+    text = f"{VOCABULARY}\x1f".encode() + msgspec.json.encode(_lean(value), order="sorted")
     return hashlib.sha256(text).hexdigest()[:16]
 
 
@@ -727,7 +751,7 @@ def _apply_edit(members: list[dict[str, Any]], edit: Any) -> None:
                 member[name] = value
         after = str(member.get("model", {}).get("family", "booster"))
         if after != before and after in FAMILIES:
-            member["encoding"] = _whole(default_encoding(after))
+            member["encoding"] = _lean(default_encoding(after))
         if encoding is not None:
             member["encoding"] = {**member["encoding"], **_plain(encoding, "encoding")}
         steps = list(member.get("features", []))
@@ -736,10 +760,6 @@ def _apply_edit(members: list[dict[str, Any]], edit: Any) -> None:
         steps += _list(edit.get("add_features", []), "add_features")
         member["features"] = steps
         members[index] = member
-
-
-def _whole(encoding: Encoding) -> dict[str, Any]:
-    return {name: getattr(encoding, name) for name in encoding.__struct_fields__}
 
 
 def _chosen(members: Sequence[dict[str, Any]], which: Any) -> list[int]:

@@ -24,8 +24,9 @@ from gome.kernel.connect import Connection, connect, grades
 from gome.kernel.errors import GomeError, UsageError
 from gome.kernel.report import report
 from gome.kernel.results import Summary, folder_for, summarise, write
-from gome.kernel.settings import Settings, load_settings, seconds
-from gome.kernel.start import DEFAULT_SECONDS, Launch, Launcher, Request, TaskOptions
+from gome.kernel.profiles import find_profile
+from gome.kernel.settings import Settings, load, seconds
+from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Launcher, Request, TaskOptions
 
 if TYPE_CHECKING:
     import pandas
@@ -158,7 +159,7 @@ def run(
     run_id: str = "",
     search: str = "",
     reasoner: str = "",
-    profile: str = "robust",
+    profile: str = "",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
     memory: bool = False,
@@ -170,7 +171,7 @@ def run(
     seconds or text such as `"3m"`. Raises `UsageError` for what cannot mean anything and `RunFailed` when nothing
     could be handed in. Interrupting it leaves the run open: call again with the same `run_id` to go on.
     """
-    loaded = load_settings()
+    loaded = load(flags={"profile": profile or None, **(settings or {})}, profiles=find_profile)
     options = TaskOptions(
         target=target,
         test=Path(test) if test else None,
@@ -181,7 +182,7 @@ def run(
         drop=tuple(drop),
         split_seed=split_seed,
     )
-    named = {k: v for k, v in (("search", search), ("reasoner", reasoner)) if v}
+    named = {**loaded.roles, **{k: v for k, v in (("search", search), ("reasoner", reasoner)) if v}}
     request = Request(
         spec=str(task),
         options=options,
@@ -190,8 +191,8 @@ def run(
         budget=Budget(seconds=seconds(time) if isinstance(time, str) else float(time), steps=steps),
         traces=traces,
         named=named,
-        profile=profile,
-        settings={**loaded.plugins, **(settings or {})},
+        profile=loaded.profile or DEFAULT_PROFILE,
+        settings=loaded.plugins,
         unsafe=unsafe,
     )
     where = Path(out) if out else None

@@ -14,6 +14,7 @@ from pathlib import Path
 from gome.events import SubmissionGraded, result_id
 from gome.kernel.appender import Scribe
 from gome.kernel.artifacts import ArtifactStore, open_store
+from gome.kernel.diagnostics import learn
 from gome.kernel.discovery import codec_for
 from gome.kernel.errors import Conflict
 from gome.kernel.jetstream import Connection as NatsConnection
@@ -48,7 +49,7 @@ async def connect(settings: Settings, *, memory: bool = False) -> AsyncIterator[
     `UsageError` when the home folder cannot be used."""
     home = settings.home
     time = RealTime()
-    artifacts = open_store(settings.artifacts)
+    artifacts = open_store(settings.artifacts or home / "artifacts", cache=home / "artifacts")
     answers = ArtifactStore(home / "vault", private=True)
     spool = Spool(home / "spool")
     async with contextlib.AsyncExitStack() as stack:
@@ -70,14 +71,10 @@ async def _nats(settings: Settings) -> AsyncIterator[NatsConnection]:
 
     async with contextlib.AsyncExitStack() as stack:
         if settings.nats_url:
-            nats = NatsConnection(
-                settings.nats_url,
-                token=settings.nats_token,
-                user=settings.nats_user,
-                password=settings.nats_password,
-            )
+            nats = NatsConnection(settings.nats_url, token=settings.nats_token)
         else:
             address = await stack.enter_async_context(embedded_server(settings.home))
+            learn(address.token)
             nats = NatsConnection(address.url, token=address.token)
         nats.retain()
         stack.push_async_callback(nats.release)

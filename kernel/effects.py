@@ -147,7 +147,7 @@ class Performer:
         spooled = self.shop.spool.get(self.live.run, intent)
         if spooled is not None:
             draft = msgspec.msgpack.decode(spooled, type=Draft)
-            await self._append_result(found, plugin, draft)
+            await self._append_result(found, plugin, draft, spooled=True)
             return
         slot: int | None = None
         if effect.pool == "cores":
@@ -210,7 +210,7 @@ class Performer:
             draw=Draw(started.seed, intent),
             call=self._caller(found, plugin),
             cancelled=lambda: bool(found.cancel) or not state.is_open(intent),
-            log=self.log.bind(event=intent[:12], causation=found.event.cause[:12], correlation=found.event.corr[:12]),
+            log=self.log.bind(event_id=intent[:12], causation=found.event.cause[:12], correlation=found.event.corr[:12]),
             deadline=self.live.seconds_left(),
             slot=slot,
             vault=self.shop.vault(self.live.run, intent) if plugin.role == "scorer" else None,
@@ -285,18 +285,20 @@ class Performer:
         number = max(found.starts, found.failures + 1)
         draft = self.live.scribe.draft("effect", who, event.id, [said], attempt=number)
         # A crash between here and the append repeats what is repeatable; what has cost something must not be lost.
-        if cost is not None or (effect is not None and effect.policy != "repeatable"):
+        spooled = cost is not None or (effect is not None and effect.policy != "repeatable")
+        if spooled:
             self.shop.spool.put(self.live.run, event.id, msgspec.msgpack.encode(draft))
-        await self._append_result(found, who, draft)
+        await self._append_result(found, who, draft, spooled=spooled)
 
-    async def _append_result(self, found: OpenIntent, who: Plugin | str, draft: Draft) -> None:
+    async def _append_result(self, found: OpenIntent, who: Plugin | str, draft: Draft, *, spooled: bool) -> None:
         event, state = found.event, self.live.state
         # A result that has been worked for is never lost to a cancellation that comes while it is being written.
         with anyio.CancelScope(shield=True):
             done = await self.live.commit(draft, still=lambda: state.is_open(event.id))
             if done is None and state.finished is None:
                 await self._duplicate(found, who, draft.sayings[0])
-            self.shop.spool.drop(self.live.run, event.id)
+            if spooled:
+                self.shop.spool.drop(self.live.run, event.id)
 
     async def _duplicate(self, found: OpenIntent, who: Plugin | str, said: Saying) -> None:
         """Somebody else's result counts; what ours cost must not be forgotten."""

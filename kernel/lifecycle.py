@@ -8,7 +8,9 @@ the run once something has been handed in, or nothing can be.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from gome.events import (
     AlarmRang,
@@ -41,6 +43,12 @@ RESERVE = 0.2
 """Share of the seconds that final selection may use at most."""
 GRACE = 60.0
 """Seconds after the budget's end until a selection that does not come to an end is given up."""
+
+
+class LifecycleSettings(Struct, frozen=True):
+    """`reserve` is the share of the seconds that is kept for final selection, in [0, 0.5]."""
+
+    reserve: Annotated[float, Meta(ge=0.0, le=0.5)] = RESERVE
 
 
 @dataclass
@@ -146,6 +154,7 @@ lifecycle = Plugin(
     summary="alarms, limits, start of selection, end of the run",
     reads=(Payload,),
     initial=_Life,
+    settings=LifecycleSettings,
     evolve=_evolve,
     decide=_decide,
     modules=("gome.kernel.lifecycle",),

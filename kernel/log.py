@@ -53,6 +53,10 @@ class EventLog(Protocol):
         """All run ids in the log, sorted."""
         ...
 
+    async def sizes(self) -> dict[str, int]:
+        """The number of records of every run, without reading them where the log can tell."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections and files; followers end."""
         ...

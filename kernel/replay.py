@@ -20,7 +20,8 @@ from gome.kernel.errors import Diverged
 from gome.kernel.plugin import Artifacts, Plugin
 from gome.kernel.state import NOT_RESULTS, RunState
 
-_DIGEST = re.compile(rb'"(sha256-[0-9a-f]{64})"')
+_DIGEST = re.compile(rb'"(?:digest|\$ref)":"(sha256-[0-9a-f]{64})","\$?size"')
+"""An `Artifact` or a moved-out `Text` in stored bytes; other digests (programs, hidden answers) name nothing to fetch."""
 
 
 @dataclass(frozen=True)

@@ -54,6 +54,7 @@ class Session:
         `resume` the log says first that somebody goes on, which keeps the gap out of the active time."""
         state = self.live.state
         raised: Answer | None = None
+        self._tidy_spool()
         if resume:
             await self.command(RunResumed(), nonce(), resumes=True)
         async with anyio.create_task_group() as group:
@@ -86,6 +87,16 @@ class Session:
             )
         if self._suspending and state.finished is None and not state.suspended:
             await self.command(RunSuspended(reason=self._suspending), nonce())
+
+    def _tidy_spool(self) -> None:
+        """Drop results that had been appended when their process died before it could drop them."""
+        spool, run = self.shop.spool, self.live.run
+        left = spool.pending(run)
+        for intent, _ in left.results:
+            if not self.live.state.is_open(intent):
+                spool.drop(run, intent)
+        for path in left.torn:
+            self.log.warning("a spooled result is not whole and is ignored; its effect is performed again", file=str(path))
 
     async def _decide(self, answer: Answer) -> None:
         """Append one decision, unless a copy of its decider has done so meanwhile."""

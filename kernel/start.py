@@ -42,12 +42,15 @@ from gome.kernel.plugin import Plugin
 from gome.kernel.queue import WorkQueue
 from gome.kernel.relay import Relay
 from gome.kernel.session import Session
-from gome.kernel.settings import Settings, find_profile, plugin_settings
+from gome.kernel.settings import Settings, plugin_settings
 from gome.kernel.state import RunState
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
 
 DEFAULT_SECONDS = 180.0
 """Budget of a run for which nobody names one."""
+
+
+DEFAULT_PROFILE = "robust"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,7 @@ class Request:
     budget: Budget = field(default_factory=lambda: Budget(seconds=DEFAULT_SECONDS))
     traces: int = 3
     named: Mapping[str, str] = field(default_factory=dict)
-    profile: str = "robust"
+    profile: str = DEFAULT_PROFILE
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     unsafe: bool = False
 
@@ -132,24 +135,21 @@ def _queued(table: Mapping[str, Any]) -> list[str]:
     return sorted(role for role, place in table.items() if place == "queue")
 
 
-def resolve_settings(plugins: Sequence[Plugin], request: Request) -> tuple[dict[str, Any], list[str]]:
-    """Each plugin's table: its defaults, then the profile, then what the person set. Returns the tables and the names
-    that matched no plugin (an error for the caller to raise)."""
-    profile = find_profile(request.profile, [p.modules[0] if p.modules else _package(p) for p in plugins])
+def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Settings) -> dict[str, Any]:
+    """Each plugin's table: its defaults under what the person set. Raises `UsageError` for a table or key that no
+    plugin of this run knows."""
+    origins = settings.origins
+    settings.check_tables([*(p.name for p in plugins), "performers"])
     tables: dict[str, Any] = {}
-    known = {p.name for p in plugins}
     for plugin in plugins:
-        table = {**profile.get(plugin.name, {}), **request.settings.get(plugin.name, {})}
+        table = request.settings.get(plugin.name, {})
         if plugin.settings is not None:
-            tables[plugin.name] = msgspec.to_builtins(plugin_settings(plugin.name, plugin.settings, table))
+            tables[plugin.name] = msgspec.to_builtins(
+                plugin_settings(plugin.name, plugin.settings, table, origins=origins)
+            )
         elif table:
-            tables[plugin.name] = table
-    return tables, sorted(set(request.settings) - known - {"performers"})
-
-
-def _package(plugin: Plugin) -> str:
-    module = (plugin.perform or plugin.decide).__module__
-    return module.rpartition(".")[0] or module
+            raise UsageError(f"plugin {plugin.name} has no settings, but {sorted(table)[0]!r} was set for it")
+    return tables
 
 
 def _task_with_artifacts(connection: Connection, prepared: PreparedTask, findings: Sequence[Finding]) -> Task:
@@ -222,10 +222,7 @@ class Launcher:
             return await self.resume(request.run, unsafe=request.unsafe)
         plugins = choose(discover(), request.named)
         queued = _queued(request.settings.get("performers", {}))
-        tables, unknown = resolve_settings(plugins, request)
-        if unknown:
-            names = ", ".join(sorted(p.name for p in plugins))
-            raise UsageError(f"settings for {unknown[0]!r}, but no plugin of this run is called so; there are: {names}")
+        tables = resolve_settings(plugins, request, self.settings)
         say(f"preparing {request.spec}")
         prepared, findings = await to_thread.run_sync(prepare, request, self.connection.home)
         try:

@@ -17,12 +17,14 @@ import msgspec
 from gome.events import Budget
 from gome.kernel.api import Done, execute
 from gome.kernel.cli.progress import Progress
+from gome.kernel.diagnostics import configure
 from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import UsageError
+from gome.kernel.profiles import find_profile
 from gome.kernel.report import headline
 from gome.kernel.results import Summary
-from gome.kernel.settings import Settings, load_settings, seconds
-from gome.kernel.start import DEFAULT_SECONDS, Launch, Request, prepare, resolve_settings
+from gome.kernel.settings import Settings, load, seconds
+from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Request, prepare, resolve_settings
 from gome.kernel.tasks import TaskOptions
 
 
@@ -36,7 +38,7 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of every draw and model.")
 @click.option("--search", default="", metavar="NAME", help="Search plugin (see `gome plugins`).")
 @click.option("--reasoner", default="", metavar="NAME", help="Reasoner plugin.")
-@click.option("--profile", default="robust", metavar="NAME", help="Named set of settings.")
+@click.option("--profile", default="", metavar="NAME", help="Named set of settings (default robust).")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. guard.enabled=false.")
 @click.option("--split-seed", type=int, metavar="N", help="Another split into training and hidden rows.")
 @click.option("--max-cost", type=float, metavar="USD", help="Budget of money.")
@@ -56,7 +58,10 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--json", "as_json", is_flag=True, help="Lines for machines on stdout.")
 def run(**flags: Any) -> None:
     """Optimise TASK: a name (`gome tasks`), a table (train.csv --target price) or a folder with a task.toml."""
-    settings = load_settings(nats_url=flags["nats"], sets=flags["sets"])
+    chosen = {"nats": flags["nats"] or None, "profile": flags["profile"] or None}
+    settings = load(flags=chosen, sets=flags["sets"], profiles=find_profile)
+    configure(settings.log_level)
+    settings.export_secrets()
     as_json = bool(flags["as_json"])
     if bool(flags["task"]) == bool(flags["resume"]):
         raise UsageError("name a task to start (`gome run ames`) or a run to go on with (`gome run --resume ID`)")
@@ -114,8 +119,8 @@ def _request(flags: dict[str, Any], settings: Settings) -> Request:
         seed=flags["seed"],
         budget=budget,
         traces=flags["traces"],
-        named={role: flags[role] for role in ("search", "reasoner") if flags[role]},
-        profile=flags["profile"],
+        named={**settings.roles, **{role: flags[role] for role in ("search", "reasoner") if flags[role]}},
+        profile=settings.profile or DEFAULT_PROFILE,
         settings=settings.plugins,
         unsafe=flags["unsafe"],
     )
@@ -134,9 +139,7 @@ async def _signals(launch: Launch) -> None:
 
 def _dry_run(settings: Settings, request: Request, as_json: bool) -> None:
     plugins = choose(discover(), request.named)
-    tables, unknown = resolve_settings(plugins, request)
-    if unknown:
-        raise UsageError(f"settings for {unknown[0]!r}, but no plugin of this run is called so; see `gome plugins`")
+    tables = resolve_settings(plugins, request, settings)
     prepared, findings = prepare(request, settings.home)
     task = prepared.task
     plan = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+
 from gome.events import AttemptAccepted, Draw, Event, Payload, StopRequested, command_id
 from gome.kernel.errors import Diverged, LogDamaged
 from gome.kernel.log_memory import MemoryLog
@@ -11,7 +12,6 @@ from gome.kernel.plugin import Plugin
 from gome.kernel.replay import Verdict, Verifier
 from gome.kernel.testing import Killed, MemoryArtifacts, conform, drive, open_run, start, state_digest
 from gome.kernel.timekeeping import VirtualTime
-
 from tests.kernel import toy
 
 pytestmark = pytest.mark.anyio

@@ -1,0 +1,56 @@
+# make run    install what is needed into .venv and optimise a real task
+# make test   the test suite, torch included      make slow    tests that take minutes
+# make check  ruff, mypy, generated pages         make fix     let ruff put right what it can
+# make bench  figures, as ratios
+
+PYTHON ?= python3
+# An environment that is active is used as it is; else .venv is made.
+VENV ?= $(or $(VIRTUAL_ENV),.venv)
+BIN := $(VENV)/bin
+INSTALLED := pyproject.toml constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+TASK ?= ames
+ARGS ?=
+
+.PHONY: run test slow check fix bench clean
+.DEFAULT_GOAL := run
+
+run: $(VENV)/.gome-run
+	@$(BIN)/gome run $(TASK) $(ARGS)
+
+test: $(VENV)/.gome-test
+	@$(BIN)/python -m pytest $(ARGS)
+
+slow: $(VENV)/.gome-test
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+bench: $(VENV)/.gome-test
+	@$(BIN)/python -m pytest tests/bench -m bench -s $(ARGS)
+
+check: $(VENV)/.gome-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy -p gome.events -p gome.kernel -p gome.plugins
+	@$(BIN)/python -m gome.kernel.catalogue --check
+
+fix: $(VENV)/.gome-test
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/python -m gome.kernel.catalogue
+
+clean:
+	@rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("gome needs Python 3.11 or newer; this is " + sys.version.split()[0] + ": name another with PYTHON=python3.12")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.gome-run: $(INSTALLED) | $(BIN)/python
+	@echo "installing gome into $(VENV) …" >&2
+	@$(PIP) -e ".[suite]"
+	@touch $@
+
+$(VENV)/.gome-test: $(INSTALLED) | $(BIN)/python
+	@echo "installing gome with torch and test tools into $(VENV) …" >&2
+	@$(PIP) -e ".[suite,test,torch]"
+	@touch $@ $(VENV)/.gome-run

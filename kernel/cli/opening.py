@@ -1,0 +1,79 @@
+"""What verbs over recorded runs share: the options, settings and connection, finding a run, folding it.
+
+Everything that is slow to import is imported inside, when a verb has been chosen and its arguments were right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from gome.kernel.errors import UnknownRun
+
+if TYPE_CHECKING:
+    from gome.kernel.connect import Connection
+    from gome.kernel.state import RunState
+
+T = TypeVar("T")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+nats_option = click.option(
+    "--nats", default="", metavar="URL", help="Use this NATS server instead of the embedded one."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Lines for machines.")
+
+
+def over_run(function: Function) -> Function:
+    """Give a verb the argument RUN and the options that all verbs over runs have."""
+    return click.argument("run")(nats_option(json_option(function)))
+
+
+def complete(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a verb's asynchronous part to its end."""
+    import anyio
+
+    return anyio.run(work)
+
+
+@contextlib.asynccontextmanager
+async def opened(nats: str = "") -> AsyncIterator[Connection]:
+    """Read the settings and open log and stores for the length of the block."""
+    from gome.kernel.connect import connect
+    from gome.kernel.diagnostics import configure
+    from gome.kernel.settings import load
+
+    settings = load(flags={"nats": nats or None})
+    configure(settings.log_level)
+    async with connect(settings) as connection:
+        yield connection
+
+
+async def must_exist(connection: Connection, run: str) -> None:
+    """Raise `UnknownRun`, naming runs with similar ids, unless the log holds the run."""
+    if (await connection.log.head(run)).seq:
+        return
+    runs = await connection.log.runs()
+    near = difflib.get_close_matches(run, runs, n=3, cutoff=0.5) or [r for r in runs if run and r.startswith(run)][:3]
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    else:
+        hint = "`gome runs` lists what there is" if runs else "there is no run yet; `gome run ames` makes one"
+    raise UnknownRun(f"there is no run {run!r} in {connection.log.name}; {hint}")
+
+
+async def folded(connection: Connection, run: str) -> RunState:
+    """Fold a run's record without deciding anything: what it says, by whatever plugins it was made."""
+    from gome.kernel.discovery import codec_for, discover
+    from gome.kernel.state import RunState
+
+    await must_exist(connection, run)
+    # Types that a plugin emits are shown as what they are where it is installed, as unknown ones elsewhere.
+    codec = codec_for([f.plugin for f in discover() if f.plugin is not None and f.plugin.emits])
+    state = RunState(run, codec, (), connection.artifacts.text)
+    async for sealed in connection.log.read(run):
+        state.apply(sealed)
+    return state

@@ -1,0 +1,181 @@
+"""`gome show`: a run in words and as a table of its attempts, or one attempt with everything that is known of it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from gome.events import BASELINE, Attempt, SubmissionGraded, Trajectory
+from gome.kernel.cli.opening import complete, folded, opened, over_run
+from gome.kernel.cli.output import cell, duration, emit, moment, table
+from gome.kernel.errors import UsageError
+
+if TYPE_CHECKING:
+    from gome.kernel.state import RunState
+
+NUMBERS = ("trace", "score", "hidden", "gain")
+
+
+@click.command("show")
+@over_run
+@click.option("--attempt", default="", metavar="A", help="Code, diff to its parent, diagnostics and feedback of one.")
+def show(run: str, attempt: str, nats: str, as_json: bool) -> None:
+    """Show RUN: its result and a table of its attempts, or one of them."""
+
+    async def read() -> tuple[RunState, dict[str, SubmissionGraded]]:
+        from gome.kernel.connect import grades
+
+        async with opened(nats) as connection:
+            state = await folded(connection, run)
+            # Hidden scores are nobody's business while they could still be of use.
+            return state, await grades(connection, run) if state.finished is not None else {}
+
+    state, hidden = complete(read)
+    if attempt:
+        _attempt(run, state.trajectory, _named(run, state.trajectory, attempt), hidden, as_json)
+    else:
+        _run(run, state, hidden, as_json)
+
+
+def _named(run: str, t: Trajectory, name: str) -> Attempt:
+    found = t.baseline if name == BASELINE else t.attempts.get(name)
+    if found is None:
+        near = difflib.get_close_matches(name, t.attempts, n=3, cutoff=0.3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"`gome show {run}` lists them"
+        raise UsageError(f"run {run} has no attempt {name!r}; {hint}")
+    return found
+
+
+def _verdict(a: Attempt) -> str:
+    if a.id == BASELINE:
+        return "reference"
+    if a.accepted is None:
+        return "open"
+    return "accepted" if a.accepted else (a.failure or "rejected")
+
+
+def _row(a: Attempt, hidden: dict[str, SubmissionGraded]) -> dict[str, Any]:
+    return {
+        "attempt": a.id,
+        "trace": None if a.id == BASELINE else a.trace,
+        "parent": a.parent,
+        "score": a.score,
+        "hidden": hidden[a.id].score if a.id in hidden else None,
+        "gain": a.gain if a.accepted is not None and a.rule else None,
+        "verdict": _verdict(a),
+        "change": a.hypothesis.statement if a.hypothesis else "",
+        "why": a.reason,
+    }
+
+
+def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json: bool) -> None:
+    from gome.kernel.report import headline
+    from gome.kernel.results import summarise
+
+    t = state.trajectory
+    assert t.started is not None
+    summary = summarise(run, t, hidden, state.ledger.executions)
+    rows = [_row(a, hidden) for a in (*([t.baseline] if t.baseline else []), *t.attempts.values())]
+    if as_json:
+        emit({"summary": summary, "started": t.started_at, "plugins": state.pins or t.started.plugins})
+        for row in rows:
+            emit(row)
+        return
+    task = t.started.task
+    print(f"{run}: {task.name}, {task.metric.name}, {task.rows_train:,} training rows, {len(task.columns)} columns")
+    print(f"  {summary.outcome}" + (f" ({summary.reason})" if summary.reason else ""))
+    for line in headline(summary):
+        print(f"  {line}")
+    spent = f"{summary.steps} steps, {summary.accepted} accepted, {summary.executions} executions"
+    print(f"  {spent}, {duration(summary.seconds)}, {state.events} events")
+    print(f"  started {moment(t.started_at)}, seed {t.started.seed}")
+    print("  " + ", ".join(f"{p.role} {p.name} {p.version}" for p in state.pins or t.started.plugins))
+    for finding in task.findings:
+        print(f"  {finding}")
+    columns = [c for c in rows[0] if c != "hidden" or hidden] if rows else []
+    if rows:
+        print()
+        table(columns, [[row[c] for c in columns] for row in rows], right=NUMBERS)
+        print(f"\ngome show {run} --attempt {t.best or rows[-1]['attempt']}   shows one with its code")
+
+
+def _attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, SubmissionGraded], as_json: bool) -> None:
+    parent = t.attempts.get(a.parent)
+    if as_json:
+        emit(
+            {
+                **_row(a, hidden),
+                "run": run,
+                "hypothesis": a.hypothesis,
+                "challenges": a.challenges,
+                "considered": a.considered,
+                "recollections": a.recollections,
+                "program": str(a.code.program) if a.code else None,
+                "spec": a.code.spec if a.code else None,
+                "diff": _diff(a, parent),
+                "executions": a.executions,
+                "scored": a.scored,
+                "diagnostics": a.diagnostics,
+                "feedback": a.feedback,
+            }
+        )
+        return
+    _facts(a, hidden)
+    if a.challenges or a.considered:
+        _section("diagnosis")
+        for c in a.challenges:
+            print(f"  {c.weight:.2f}  {c.name}: {c.evidence}")
+        for h in a.considered:
+            print(f"  passed over ({h.scores.total:.1f}): {h.statement}")
+    if a.diagnostics:
+        _section("diagnostics")
+        print(msgspec.json.format(msgspec.json.encode(a.diagnostics), indent=2).decode())
+    if a.feedback:
+        _section("feedback")
+        for text in (a.feedback.observations, a.feedback.reason, a.feedback.lesson):
+            if text:
+                print(f"  {text}")
+    failed = a.execution if a.execution and not a.execution.ok else None
+    if failed:
+        _section("stderr")
+        print(str(failed.stderr)[-4000:] or failed.error)
+    if a.code and (diff := _diff(a, parent)):
+        _section(f"diff to {a.parent}")
+        print(diff)
+    if a.code:
+        _section("program")
+        print(str(a.code.program))
+
+
+def _facts(a: Attempt, hidden: dict[str, SubmissionGraded]) -> None:
+    where = (
+        "the default model that others must beat" if a.id == BASELINE else f"trace {a.trace}, step {a.step}, {a.kind}"
+    )
+    print(f"{a.id}: {where}" + (f", on top of {a.parent}" if a.parent else ""))
+    facts = {
+        "change": a.hypothesis.statement if a.hypothesis else "",
+        "because": a.hypothesis.reason if a.hypothesis else "",
+        "score": f"{cell(a.score)} ± {cell(a.scored.se)}" if a.scored else "",
+        "hidden": f"{cell(hidden[a.id].score)} ± {cell(hidden[a.id].se)}" if a.id in hidden else "",
+        "verdict": _verdict(a) + (f": {a.reason}" if a.reason else ""),
+        "gain": f"{a.gain:+.5f}, noise {a.noise:.5f}, rule {a.rule}" if a.rule else "",
+        "time": duration(a.seconds) if a.seconds else "",
+        "members": ", ".join(a.code.members) if a.code else "",
+    }
+    for name, value in facts.items():
+        if value:
+            print(f"  {name:8} {value}")
+
+
+def _section(name: str) -> None:
+    print(f"\n── {name} " + "─" * max(0, 60 - len(name)))
+
+
+def _diff(a: Attempt, parent: Attempt | None) -> str:
+    if not (a.code and parent and parent.code):
+        return ""
+    old, new = str(parent.code.program).splitlines(), str(a.code.program).splitlines()
+    return "\n".join(difflib.unified_diff(old, new, parent.id, a.id, lineterm="", n=2))

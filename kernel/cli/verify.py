@@ -1,0 +1,90 @@
+"""`gome verify`: decide a recorded run again with today's plugins and compare every decision."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from gome.events import PluginPin
+from gome.kernel.cli.opening import complete, must_exist, opened, over_run
+from gome.kernel.cli.output import emit, say
+
+if TYPE_CHECKING:
+    from gome.kernel.connect import Connection
+    from gome.kernel.replay import Verdict
+
+
+@click.command("verify")
+@over_run
+@click.option("--all", "every", is_flag=True, help="Go on behind the first divergence (later ones may follow from it).")
+def verify(run: str, every: bool, nats: str, as_json: bool) -> None:
+    """Decide RUN again from its record and compare: ends with 4 where a decision, a record or an artifact differs."""
+
+    async def check() -> tuple[Verdict, int, list[str]]:
+        async with opened(nats) as connection:
+            await must_exist(connection, run)
+            return await _check(connection, run, every)
+
+    verdict, grades, changed = complete(check)
+    if as_json:
+        told = [
+            {"position": d.position, "decider": d.decider, "sentence": d.sentence(run)} for d in verdict.divergences
+        ]
+        emit(
+            {
+                "run": run,
+                "verified": verdict.ok,
+                "events": verdict.events,
+                "commits": verdict.commits,
+                "decisions": verdict.decisions,
+                "unanswered": verdict.unanswered,
+                "finished": verdict.finished,
+                "grades": grades,
+                "changed": changed,
+                "divergences": told,
+            }
+        )
+    else:
+        _print(run, verdict, grades, changed)
+    if not verdict.ok:
+        raise SystemExit(4)
+
+
+async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict, int, list[str]]:
+    """The verdict, the number of hidden grades whose chain was checked, and plugins that differ from their pins."""
+    from gome.kernel.discovery import codec_for, pin
+    from gome.kernel.replay import Verifier
+    from gome.kernel.start import first_event, plugins_of
+
+    started = await first_event(connection, run)
+    assert started is not None
+    plugins = plugins_of(started)
+    verifier = Verifier(
+        run, codec_for(plugins), plugins, connection.artifacts.text, connection.artifacts, stop_at_first=not every
+    )
+    verdict = await verifier.run(connection.log.read(run))
+    grades = 0
+    if (await connection.vault.head(run)).seq:
+        async for sealed in connection.vault.read(run):
+            grades += sealed.body.n
+    pinned: dict[str, PluginPin] = {p.name: p for p in verifier.state.pins or started.plugins}
+    today = [pin(p) for p in plugins]
+    changed = [p.name for p in today if p.name in pinned and pinned[p.name].digest != p.digest]
+    return verdict, grades, changed
+
+
+def _print(run: str, verdict: Verdict, grades: int, changed: list[str]) -> None:
+    for divergence in verdict.divergences:
+        say(f"gome: {divergence.sentence(run)}")
+    if changed and verdict.divergences:
+        say(f"gome: code has changed since it was recorded: {', '.join(changed)}; `gome show {run}` lists the versions")
+    if verdict.divergences:
+        return
+    tail = "finished" if verdict.finished else "open"
+    if verdict.unanswered and not verdict.finished:
+        tail += f", {verdict.unanswered} answers due"
+    counts = f"{verdict.events:,} events in {verdict.commits:,} commits, {verdict.decisions:,} decisions"
+    print(f"verified: {counts}" + (f", {grades} hidden grades" if grades else "") + f"; {tail}")
+    if changed:
+        say(f"(decided the same way by other code than recorded: {', '.join(changed)})")

@@ -1,0 +1,137 @@
+"""The run index: one row per run, a projection with its own cursor, so that `gome runs` never scans the log.
+
+A row holds the run's head and is brought up to date from there; runs whose head has not moved cost nothing. It lives
+in `$GOME_HOME/index.sqlite` and is cache: lost or damaged, it is built again from the log.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from gome.events import (
+    CODEC,
+    AttemptAccepted,
+    Event,
+    Head,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    RunSuspended,
+    StepPlanned,
+    SubmissionScored,
+    SubmissionSelected,
+)
+from gome.kernel.log import EventLog
+
+VERSION = 1
+
+State = Literal["open", "suspended", "done", "stopped", "failed"]
+
+
+class Row(Struct):
+    """What `gome runs` shows of a run. `best` is the best accepted validation score (or the handed-in one), times are
+    seconds since 1970; `scores` are those of attempts that are not judged yet."""
+
+    run: str
+    head: Head
+    task: str = ""
+    metric: str = ""
+    greater_is_better: bool = False
+    state: State = "open"
+    best: float | None = None
+    steps: int = 0
+    accepted: int = 0
+    events: int = 0
+    records: int = 0
+    started: float = 0.0
+    updated: float = 0.0
+    scores: dict[str, float] = field(default_factory=dict)
+
+    def apply(self, event: Event) -> None:
+        """Fold one event."""
+        self.events, self.updated = event.seq, event.ts
+        match event.payload:
+            case RunStarted(task=task):
+                self.task, self.metric, self.started = task.name, task.metric.name, event.ts
+                self.greater_is_better = task.metric.greater_is_better
+            case StepPlanned():
+                self.steps += 1
+            case SubmissionScored(attempt=attempt, purpose="full", score=score):
+                self.scores[attempt] = score
+            case AttemptAccepted(attempt=attempt):
+                self.accepted += 1
+                score = self.scores.pop(attempt, None)
+                better = self.best is None or score is None or (score > self.best) == self.greater_is_better
+                self.best = score if better and score is not None else self.best
+            case SubmissionSelected(score=score):
+                self.best = score
+            case RunSuspended():
+                self.state = "suspended"
+            case RunResumed():
+                self.state = "open"
+            case RunFinished(outcome=outcome):
+                self.state = outcome
+                self.scores.clear()
+
+
+class RunIndex:
+    """Rows of one log, kept in a SQLite file. A context manager."""
+
+    def __init__(self, path: Path, log: EventLog) -> None:
+        self.log = log
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = self._open(path)
+        except sqlite3.DatabaseError:
+            path.unlink(missing_ok=True)
+            self._db = self._open(path)
+
+    def _open(self, path: Path) -> sqlite3.Connection:
+        db = sqlite3.connect(path, timeout=10)
+        if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            db.execute("DROP TABLE IF EXISTS runs")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("CREATE TABLE IF NOT EXISTS runs (log TEXT, run TEXT, row BLOB, PRIMARY KEY (log, run))")
+        return db
+
+    def __enter__(self) -> RunIndex:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._db.close()
+
+    def _stored(self, key: str) -> dict[str, Row]:
+        rows: Iterable[tuple[str, bytes]] = self._db.execute("SELECT run, row FROM runs WHERE log = ?", (key,))
+        decode = msgspec.msgpack.Decoder(Row).decode
+        return {run: decode(data) for run, data in rows}
+
+    async def rows(self, key: str = "") -> list[Row]:
+        """All runs of the log, oldest first, brought up to date. `key` tells logs apart that share a home."""
+        stored = self._stored(key)
+        fresh: list[Row] = []
+        sizes = await self.log.sizes()
+        for run, size in sizes.items():
+            row = stored.get(run)
+            if row is None or row.records != size:
+                fresh.append(await self._update(row or Row(run=run, head=Head(run))))
+        with self._db:
+            data = [(key, r.run, msgspec.msgpack.encode(r)) for r in fresh]
+            self._db.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", data)
+            gone = [(key, run) for run in stored if run not in sizes]
+            self._db.executemany("DELETE FROM runs WHERE log = ? AND run = ?", gone)
+        rows = {run: row for run, row in stored.items() if run in sizes} | {r.run: r for r in fresh}
+        return sorted(rows.values(), key=lambda r: (r.started, r.run))
+
+    async def _update(self, row: Row) -> Row:
+        async for sealed in self.log.read(row.run, row.head if row.head.seq else None):
+            for event in CODEC.commit(sealed).events:
+                row.apply(event)
+            row.head = sealed.head
+            row.records += 1
+        return row

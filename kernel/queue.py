@@ -1,0 +1,353 @@
+"""The work queue: hints that an intent wants performing, shared by the workers of a role.
+
+The log is the outbox, so the queue may forget: it lies in the server's memory, and whoever relays intents publishes
+the open ones again when `lost` is set. A worker holds an item on a lease that it extends while it works; an item whose
+lease ends is delivered again. Whether an intent is still open is read from its run's log, never from here.
+`gome.kernel.queue_memory` does the same in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from gome.kernel.errors import LogUnreachable
+from gome.kernel.jetstream import ApiError, Connection, Subscription, Unanswered, parse
+from gome.kernel.log_checks import check_name
+
+REMEMBERED = 120.0
+"""Seconds for which publishing an intent again is noticed and changes nothing."""
+_EXPIRES = 5.0
+_CONFIRMED = 2.0
+_GONE = (10014, 10059)
+"""Error codes: consumer not found, stream not found."""
+
+
+@dataclass(frozen=True, eq=False)
+class WorkItem:
+    """An intent to be performed, on a lease. `deliveries` counts from 1; it is no count of attempts, the log has that.
+
+    Exactly one of `ack` (done, forget it), `nak` (deliver it again, after `delay` seconds) and `term` (never again)
+    ends the lease; `progress` extends it. None of them raises when the server is away: the lease then runs out.
+    """
+
+    role: str
+    kind: str
+    run: str
+    intent: str
+    deliveries: int
+    _answer: Callable[[str, float], Awaitable[None]] = field(repr=False)
+
+    async def ack(self) -> None:
+        """It is done."""
+        await self._answer("ack", 0.0)
+
+    async def nak(self, delay: float = 0.0) -> None:
+        """Somebody else shall do it, not before `delay` seconds."""
+        await self._answer("nak", delay)
+
+    async def progress(self) -> None:
+        """It is being worked on."""
+        await self._answer("progress", 0.0)
+
+    async def term(self) -> None:
+        """It can never be done."""
+        await self._answer("term", 0.0)
+
+
+class Queue(Protocol):
+    """What relay and workers use. `lost` is set when published items may be gone; whoever republishes clears it."""
+
+    lost: asyncio.Event
+
+    async def publish(self, role: str, kind: str, run: str, intent: str) -> None:
+        """Offer an intent to the workers of a role; doing so again within two minutes changes nothing."""
+        ...
+
+    def pull(self, roles: Sequence[str], n: int) -> AsyncGenerator[WorkItem, None]:
+        """Yield items of some roles as they come; at most `n` of them are on lease at once."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; iterators end."""
+        ...
+
+
+class Slots:
+    """How many items one puller has on lease."""
+
+    def __init__(self, n: int) -> None:
+        self._free = n
+        self._changed = asyncio.Condition()
+
+    async def some(self) -> None:
+        """Wait until one is free."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free > 0)
+
+    def take(self) -> bool:
+        """Take one if one is free."""
+        if self._free <= 0:
+            return False
+        self._free -= 1
+        return True
+
+    async def free(self) -> None:
+        """Give one back."""
+        async with self._changed:
+            self._free += 1
+            self._changed.notify_all()
+
+
+class _Hint(Struct):
+    run: str
+    intent: str
+
+
+class WorkQueue:
+    """The work queue on JetStream: stream `stream` in memory, subjects `<prefix>.<role>.<kind>`, one durable consumer
+    per role.
+
+    `ack_wait` is the length of a lease in seconds, `max_ack_pending` how many items of one role may be on lease among
+    all workers. Closing it releases the connection.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        stream: str = "GOME_WORK",
+        prefix: str = "gome.work",
+        ack_wait: float = 30.0,
+        max_ack_pending: int = 1000,
+    ) -> None:
+        self.lost = asyncio.Event()
+        self._connection = connection
+        self._stream = check_name("stream name", stream)
+        self._prefix = prefix
+        self._ack_wait = ack_wait
+        self._max_ack_pending = max_ack_pending
+        self._created = ""
+        self._consumers: set[str] = set()
+        self._preparing = asyncio.Lock()
+        self._closed = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        connection.retain()
+        connection.on_return(self._returned)
+
+    async def publish(self, role: str, kind: str, run: str, intent: str) -> None:
+        """See `Queue.publish`. Raises `LogUnreachable`."""
+        subject = f"{self._prefix}.{check_name('role', role)}.{check_name('kind', kind)}"
+        payload = msgspec.json.encode(_Hint(run, intent))
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._connection.patience
+        await self._prepare()
+        while True:
+            try:
+                parse(await self._connection.request(subject, payload, {"Nats-Msg-Id": f"{run}.{intent}"}))
+                return
+            except Unanswered:
+                # Publishing it twice is the same as once.
+                if loop.time() >= until:
+                    raise
+            except ApiError as error:
+                if error.status != 503 or loop.time() >= until:
+                    raise LogUnreachable(f"the work queue at {self._connection.where} refuses: {error}") from error
+                # Nobody listens on the subject: the server started anew, without the stream.
+                await self._forget()
+                await asyncio.sleep(0.02)
+
+    async def pull(self, roles: Sequence[str], n: int) -> AsyncGenerator[WorkItem, None]:
+        """See `Queue.pull`."""
+        slots = Slots(n)
+        ready: asyncio.Queue[WorkItem | BaseException] = asyncio.Queue()
+        tasks = [self._spawn(self._pull(check_name("role", role), slots, ready)) for role in roles]
+        try:
+            while True:
+                item = await ready.get()
+                if isinstance(item, asyncio.CancelledError):
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            for task in tasks:
+                task.cancel()
+            while not ready.empty():
+                if isinstance(item := ready.get_nowait(), WorkItem):
+                    self._spawn(item.nak())
+
+    async def close(self) -> None:
+        """See `Queue.close`."""
+        if not self._closed:
+            self._closed = True
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._connection.release()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _pull(self, role: str, slots: Slots, ready: asyncio.Queue[WorkItem | BaseException]) -> None:
+        """Ask for one item of a role after the other while slots are free."""
+        request = msgspec.json.encode({"batch": 1, "expires": int(_EXPIRES * 1e9)})
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{role}"
+        arrived: asyncio.Queue[Any] = asyncio.Queue()
+        subscription: Subscription | None = None
+
+        async def receive(message: Any) -> None:
+            arrived.put_nowait(message)
+
+        def again() -> None:
+            arrived.put_nowait(None)
+
+        try:
+            while True:
+                await slots.some()
+                try:
+                    await self._prepare(role)
+                    if subscription is None:
+                        # What is pulled keeps its subject, so it cannot share the inbox of other answers.
+                        inbox = self._connection.new_inbox()
+                        subscription = await self._connection.subscribe(inbox, receive, again)
+                    if arrived.empty():
+                        await self._connection.send(subject, request, reply=inbox)
+                except LogUnreachable:
+                    if self._connection.refused:
+                        raise
+                    await asyncio.sleep(0.1)
+                    continue
+                with contextlib.suppress(TimeoutError):
+                    await self._take(role, await asyncio.wait_for(arrived.get(), _EXPIRES + 2), slots, ready)
+        except (Exception, asyncio.CancelledError) as error:
+            ready.put_nowait(error)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        finally:
+            if subscription is not None:
+                await self._connection.unsubscribe(subscription)
+
+    async def _take(
+        self, role: str, message: Any, slots: Slots, ready: asyncio.Queue[WorkItem | BaseException]
+    ) -> None:
+        """Use what a request brought: an item, the news that there was none, or None after a reconnect."""
+        status = (message.headers or {}).get("Status") if message is not None else "404"
+        if status in ("404", "408"):
+            return
+        if status is not None:
+            # No such consumer any more: the server started anew, or somebody deleted it.
+            await self._forget()
+            await asyncio.sleep(0.05)
+            return
+        item = self._item(role, message, slots)
+        if item is None:
+            await self._answer(message.reply, b"+TERM")
+        elif slots.take():
+            ready.put_nowait(item)
+        else:
+            # Two roles brought an item for the last slot.
+            await self._answer(message.reply, b"-NAK")
+
+    def _item(self, role: str, message: Any, slots: Slots) -> WorkItem | None:
+        try:
+            hint = msgspec.json.decode(message.data, type=_Hint)
+        except msgspec.MsgspecError:
+            return None
+        ended = False
+
+        async def answer(what: str, delay: float) -> None:
+            nonlocal ended
+            if ended:
+                return
+            if what != "progress":
+                ended = True
+                await slots.free()
+            word = {"ack": b"+ACK", "nak": b"-NAK", "progress": b"+WPI", "term": b"+TERM"}[what]
+            if delay > 0:
+                word += b' {"delay": %d}' % int(delay * 1e9)
+            await self._answer(message.reply, word)
+
+        return WorkItem(
+            role, message.subject.rpartition(".")[2], hint.run, hint.intent, message.metadata.num_delivered, answer
+        )
+
+    async def _answer(self, reply: str, word: bytes) -> None:
+        with contextlib.suppress(LogUnreachable):
+            await self._connection.request(reply, word, timeout=_CONFIRMED)
+
+    def _returned(self) -> None:
+        if not self._closed:
+            self._spawn(self._look())
+
+    async def _look(self) -> None:
+        with contextlib.suppress(LogUnreachable):
+            await self._forget()
+            await self._prepare()
+
+    async def _forget(self) -> None:
+        """Check everything again before it is used the next time."""
+        async with self._preparing:
+            self._consumers.clear()
+
+    async def _prepare(self, role: str = "") -> None:
+        """Make sure that the stream and the role's consumer exist; set `lost` when the stream is not the one that was
+        there before."""
+        if role in self._consumers:
+            return
+        async with self._preparing:
+            config = {
+                "name": self._stream,
+                "subjects": [f"{self._prefix}.*.*"],
+                "storage": "memory",
+                "retention": "workqueue",
+                "discard": "new",
+                "num_replicas": 1,
+                "duplicate_window": int(REMEMBERED * 1e9),
+            }
+            try:
+                try:
+                    info = await self._connection.api(f"STREAM.INFO.{self._stream}")
+                except ApiError as error:
+                    if error.status != 404:
+                        raise
+                    info = await self._connection.api(f"STREAM.CREATE.{self._stream}", config)
+                if info["created"] != self._created:
+                    self._created = info["created"]
+                    self._consumers.clear()
+                    self.lost.set()
+                self._consumers.add("")
+                if role:
+                    await self._connection.api(
+                        f"CONSUMER.CREATE.{self._stream}.{role}.{self._prefix}.{role}.*", self._consumer(role)
+                    )
+                    self._consumers.add(role)
+            except ApiError as error:
+                if error.code in _GONE:
+                    return
+                raise LogUnreachable(f"the work queue at {self._connection.where} cannot be used: {error}") from error
+
+    def _consumer(self, role: str) -> dict[str, Any]:
+        return {
+            "stream_name": self._stream,
+            "config": {
+                "name": role,
+                "durable_name": role,
+                "filter_subject": f"{self._prefix}.{role}.*",
+                "ack_policy": "explicit",
+                "deliver_policy": "all",
+                "replay_policy": "instant",
+                "ack_wait": int(self._ack_wait * 1e9),
+                "max_deliver": -1,
+                "max_ack_pending": self._max_ack_pending,
+            },
+        }

@@ -1,0 +1,109 @@
+"""The work queue in one process, with leases on an injected clock: for tests and virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from gome.kernel.log import Clock
+from gome.kernel.log_checks import check_name
+from gome.kernel.queue import REMEMBERED, Slots, WorkItem
+
+
+@dataclass(eq=False)
+class _Kept:
+    """An item in a `MemoryQueue`; `free_at` is when it may be delivered (again)."""
+
+    role: str
+    kind: str
+    run: str
+    intent: str
+    free_at: float = 0.0
+    deliveries: int = 0
+
+
+class MemoryQueue:
+    """The work queue in one process, for tests and virtual time. Leases are measured by `clock`; after the clock was
+    moved by hand, `expire` has them looked at (otherwise that happens once a second)."""
+
+    def __init__(self, clock: Clock, *, ack_wait: float = 30.0, max_ack_pending: int = 1000) -> None:
+        self.lost = asyncio.Event()
+        self.lost.set()
+        self._clock = clock
+        self._ack_wait = ack_wait
+        self._max_ack_pending = max_ack_pending
+        self._items: list[_Kept] = []
+        self._remembered: dict[tuple[str, str], float] = {}
+        self._changed = asyncio.Condition()
+        self._closed = False
+
+    async def publish(self, role: str, kind: str, run: str, intent: str) -> None:
+        """See `Queue.publish`."""
+        check_name("role", role)
+        check_name("kind", kind)
+        now = self._clock()
+        if self._remembered.get((run, intent), -REMEMBERED) + REMEMBERED > now:
+            return
+        self._remembered[run, intent] = now
+        self._items.append(_Kept(role, kind, run, intent))
+        await self.expire()
+
+    async def expire(self) -> None:
+        """Look at the leases: items whose lease has ended are delivered again."""
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def pull(self, roles: Sequence[str], n: int) -> AsyncGenerator[WorkItem, None]:
+        """See `Queue.pull`."""
+        slots = Slots(n)
+        while not self._closed:
+            await slots.some()
+            kept = self._next(roles)
+            if kept is None:
+                with contextlib.suppress(TimeoutError):
+                    async with self._changed:
+                        await asyncio.wait_for(self._changed.wait(), 1.0)
+                continue
+            slots.take()
+            kept.deliveries += 1
+            kept.free_at = self._clock() + self._ack_wait
+            yield WorkItem(
+                kept.role, kept.kind, kept.run, kept.intent, kept.deliveries, self._answering(kept, slots)
+            )
+
+    async def close(self) -> None:
+        """See `Queue.close`."""
+        self._closed = True
+        await self.expire()
+
+    def _next(self, roles: Iterable[str]) -> _Kept | None:
+        now = self._clock()
+        for role in roles:
+            mine = [kept for kept in self._items if kept.role == role]
+            if sum(kept.free_at > now and kept.deliveries > 0 for kept in mine) < self._max_ack_pending:
+                for kept in mine:
+                    if kept.free_at <= now:
+                        return kept
+        return None
+
+    def _answering(self, kept: _Kept, slots: Slots) -> Callable[[str, float], Awaitable[None]]:
+        ended = False
+        delivery = kept.deliveries
+
+        async def answer(what: str, delay: float) -> None:
+            nonlocal ended
+            if ended:
+                return
+            if what != "progress":
+                ended = True
+                await slots.free()
+            if what in ("ack", "term"):
+                if kept in self._items:
+                    self._items.remove(kept)
+            elif kept.deliveries == delivery:
+                kept.free_at = self._clock() + (self._ack_wait if what == "progress" else delay)
+            await self.expire()
+
+        return answer

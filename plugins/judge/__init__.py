@@ -1,0 +1,1 @@
+"""Judges: who takes or refuses an attempt."""

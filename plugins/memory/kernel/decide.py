@@ -1,0 +1,90 @@
+"""When to recall: once per planned step, with the trace's latest idea as the question. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from gome.events import (
+    AttemptAccepted,
+    AttemptRejected,
+    Draw,
+    Event,
+    ExecutionFinished,
+    FeedbackGiven,
+    HypothesisProposed,
+    Payload,
+    RecallRequested,
+    RunStarted,
+    StepPlanned,
+    SubmissionScored,
+)
+from gome.events.memory import SuccessMemory
+from gome.plugins.memory.kernel.settings import Settings, read_settings
+
+READS: tuple[type[Payload], ...] = (
+    RunStarted,
+    StepPlanned,
+    HypothesisProposed,
+    ExecutionFinished,
+    SubmissionScored,
+    FeedbackGiven,
+    AttemptAccepted,
+    AttemptRejected,
+)
+ANSWERS: tuple[type[Payload], ...] = (StepPlanned,)
+_QUERY = 600
+"""Characters of the question."""
+
+
+@dataclass(slots=True)
+class Recalling:
+    """The memory, the position it stands at, and what each trace thought of last."""
+
+    memory: SuccessMemory = field(default_factory=SuccessMemory)
+    settings: Settings = field(default_factory=Settings)
+    position: int = 0
+    task: str = ""
+    trace_of: dict[str, int] = field(default_factory=dict)
+    latest: dict[int, str] = field(default_factory=dict)
+
+
+def initial() -> Recalling:
+    """Return the state before the first event."""
+    return Recalling()
+
+
+def evolve(state: Recalling, event: Event) -> Recalling:
+    """Fold one event, in place."""
+    state.memory.apply(event)
+    state.position = event.seq
+    match event.payload:
+        case RunStarted(task=task, settings=settings):
+            state.settings = read_settings(settings.get("kernel"))
+            state.task = f"{task.kind} {task.metric.name} {task.name} {task.description}"[:_QUERY]
+        case StepPlanned(attempt=attempt, trace=trace):
+            state.trace_of[attempt] = trace
+        case HypothesisProposed(attempt=attempt, hypothesis=h) if attempt in state.trace_of:
+            text = " ".join(part for part in (h.component, h.move, h.problem, h.statement) if part)
+            state.latest[state.trace_of[attempt]] = text[:_QUERY]
+        case AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt):
+            state.trace_of.pop(attempt, None)
+    return state
+
+
+def decide(state: Recalling, event: Event, draw: Draw) -> Sequence[Payload]:
+    """Ask for what is worth knowing for the step that was planned."""
+    step = event.payload
+    if not isinstance(step, StepPlanned):
+        return ()
+    return [
+        RecallRequested(
+            attempt=step.attempt,
+            trace=step.trace,
+            parent=step.parent,
+            position=state.position,
+            memory=state.memory.digest,
+            query=state.latest.get(step.trace, state.task),
+            limit=state.settings.limit,
+        )
+    ]

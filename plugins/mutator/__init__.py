@@ -1,0 +1,1 @@
+"""Mutators: who turns a hypothesis into a program."""

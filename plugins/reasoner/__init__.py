@@ -1,0 +1,1 @@
+"""Reasoner plugins: diagnosis, hypothesis and feedback. One folder each."""

@@ -1,0 +1,115 @@
+"""What to expect of a move now: the prior, updated by what its like has gained in this run.
+
+Evidence is the trace's own attempts and what the success memory recalled of the others, each as a relative gain (share
+of the error at the time). Observations count fully for the same topic on the same family, partly for another family;
+a move's rate of success is learnt over all its topics. Nothing here is random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from gome.events import Attempt
+from gome.kernel.reasoning import ReasonContext
+from gome.plugins.reasoner.playbook.facts import error_of
+from gome.plugins.reasoner.playbook.idea import Idea
+
+PRIOR = 2.0
+"""How many observations the prior gain is worth."""
+CHANCE = 3.0
+"""How many trials the prior chance is worth."""
+OTHER_FAMILY = 0.6
+LARGEST = 0.15
+"""Relative gains beyond this size are cut: one lucky leap should not rule the rest."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One finished attempt: its move's topic and family, the relative gain, whether it was accepted, and how much the
+    observation counts in (0, 1]. `failed` marks attempts without a score."""
+
+    attempt: str
+    topic: str
+    family: str
+    gain: float
+    accepted: bool
+    weight: float
+    failed: bool = False
+    foreign: bool = False
+
+
+@dataclass(frozen=True)
+class Belief:
+    """Expected relative gain, chance of acceptance, number of earlier tries of the topic and of the very same topic
+    and family, and the other traces' attempts that it was learnt from."""
+
+    gain: float
+    chance: float
+    tries: float
+    same: float
+    learnt_from: tuple[str, ...] = ()
+
+
+def tag(idea: Idea) -> str:
+    """Return the move as it is recorded in a hypothesis: `topic@family`."""
+    return f"{idea.topic}@{idea.family}" if idea.family else idea.topic
+
+
+def _evidence(attempt: Attempt, context: ReasonContext, weight: float, foreign: bool) -> Evidence | None:
+    if attempt.hypothesis is None or attempt.accepted is None or not attempt.hypothesis.move:
+        return None
+    topic, _, family = attempt.hypothesis.move.partition("@")
+    parent = context.trajectory.attempts.get(attempt.parent)
+    metric = context.task.metric
+    scale = error_of(parent.score if parent else attempt.score, metric.name, metric.greater_is_better)
+    relative = attempt.gain / scale if scale and not attempt.failure else 0.0
+    return Evidence(
+        attempt=attempt.id,
+        topic=topic,
+        family=family,
+        gain=max(-LARGEST, min(LARGEST, relative)),
+        accepted=attempt.accepted,
+        weight=weight,
+        failed=attempt.scored is None,
+        foreign=foreign,
+    )
+
+
+def evidence(context: ReasonContext) -> list[Evidence]:
+    """Return what may be learnt from: this trace's attempts, and other traces' as far as the memory recalled them."""
+    attempts, trace = context.trajectory.attempts, context.attempt.trace
+    found = [_evidence(a, context, 1.0, False) for a in attempts.values() if a.trace == trace]
+    told = [r for r in context.recollections if r.attempt in attempts and attempts[r.attempt].trace != trace]
+    top = max((r.weight for r in told), default=1.0) or 1.0
+    for r in told:
+        found.append(_evidence(attempts[r.attempt], context, 0.4 + 0.5 * r.weight / top, True))
+    return [e for e in found if e is not None]
+
+
+def believe(idea: Idea, seen: Iterable[Evidence]) -> Belief:
+    """Update an idea's prior by the evidence."""
+    gain, mass = PRIOR * idea.gain, PRIOR
+    good, trials = CHANCE * idea.chance, CHANCE
+    tries = same = 0.0
+    learnt = []
+    for e in seen:
+        move = e.topic.partition(":")[0]
+        if move != idea.move:
+            continue
+        alike = 1.0 if e.family == idea.family else OTHER_FAMILY
+        if e.topic == idea.topic:
+            weight = e.weight * alike
+            gain += weight * e.gain
+            mass += weight
+            tries += 1
+            same += e.family == idea.family
+            good += weight * e.accepted
+            trials += weight
+            if e.foreign and e.accepted:
+                learnt.append(e.attempt)
+        else:
+            weight = 0.25 * e.weight * alike
+            good += weight * e.accepted
+            trials += weight
+    return Belief(gain / mass, good / trials, tries, same, tuple(dict.fromkeys(learnt))[:3])

@@ -1,0 +1,252 @@
+"""Ensemble moves: join what the traces have found, add members that err elsewhere, drop those that do nothing.
+
+Members fitted before cost almost nothing (their out-of-fold and test predictions are kept), so joining comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gome.plugins.reasoner.playbook.facts import Facts, MemberFacts, Spec, error_of
+from gome.plugins.reasoner.playbook.families import FAMILIES_BY_VALUE, TITLES, TREES, member, strength, suits
+from gome.plugins.reasoner.playbook.idea import Idea
+from gome.plugins.reasoner.playbook.moves.drafting import basics
+
+MOST = 14
+"""Members in a blend that the playbook still adds to."""
+_WORSE = 1.5
+"""Error relative to the best member's above which a fitted model is no candidate for a blend."""
+
+
+def _kind(facts: Facts) -> dict[str, Any]:
+    if facts.metric in ("log_loss", "logloss") and facts.classes > 2:
+        return {"kind": "weights", "space": "logit"}
+    return {"kind": "weights"}
+
+
+def _error(facts: Facts, m: MemberFacts) -> float:
+    return error_of(m.score, facts.metric, facts.greater) or 1e9
+
+
+def diverse(facts: Facts, count: int, per_family: int, pool: Sequence[MemberFacts]) -> list[MemberFacts]:
+    """The best members of the pool, at most so many per family, none far worse than the best."""
+    if not pool:
+        return []
+    best = min(_error(facts, m) for m in pool)
+    taken: list[MemberFacts] = []
+    for m in sorted(pool, key=lambda m: (_error(facts, m), m.key)):
+        if _error(facts, m) <= _WORSE * best and sum(t.family == m.family for t in taken) < per_family:
+            taken.append(m)
+    return taken[:count]
+
+
+def join(facts: Facts) -> Iterator[Idea]:
+    """Blend fitted members of all traces: a lean and a rich choice, and the parent with what it lacks."""
+    pool = [m for m in facts.library if m.score is not None]
+    own = {m.key for m in facts.members}
+    error = facts.error or 1.0
+    base = [m.spec for m in facts.members]
+    traces = len({m.trace for m in pool})
+    size = len(facts.members)
+    for count, per_family, label in ((4, 1, "lean"), (6, 1, "broad"), (8, 2, "rich"), (12, 3, "full")):
+        chosen = diverse(facts, count, per_family, pool)
+        fresh = [m for m in chosen if m.key not in own]
+        if len(chosen) < 2 or not fresh:
+            continue
+        kinds = {m.family in TREES for m in chosen}
+        gain = (0.04 if len(kinds) == 2 else 0.02) if size == 1 else 0.006 * min(3, len(fresh)) / 2
+        lead = max(0.0, 1 - _error(facts, chosen[0]) / error)
+        yield Idea(
+            move="join",
+            variant=label,
+            component="ensemble",
+            problem="unused programs",
+            statement=f"Blend the {len(chosen)} best fitted models of {traces} traces with non-negative weights: "
+            + ", ".join(m.family for m in chosen),
+            reason=f"{len(fresh)} of them are not in this solution and their predictions are kept, so the blend costs almost "
+            "nothing; families err in different rows",
+            change={"members": [m.spec for m in chosen], "blend": _kind(facts)},
+            gain=gain + lead,
+            chance=0.8,
+            family="blend",
+        )
+    for name, spec in facts.heads[:2]:
+        foreign = [m for m in spec.get("members", []) if m not in base]
+        if foreign and len(base) + len(foreign) <= MOST + 2:
+            yield Idea(
+                move="join",
+                variant="heads",
+                component="ensemble",
+                problem="unused programs",
+                statement=f"Take the {len(foreign)} members of {name}, another trace's solution, into this blend",
+                reason=f"{name} was accepted on its trace; its members' predictions are kept and cost almost nothing",
+                change={"add": foreign, "blend": _kind(facts)},
+                gain=0.02 if size == 1 else 0.006,
+                chance=0.7,
+                family="blend",
+            )
+        lean = [m for m in facts.members if m.weight > 0.15 and m.spec not in spec.get("members", [])][:2]
+        best = [m.spec for m in diverse(facts, 3, 1, [m for m in pool if m.spec not in spec.get("members", [])])]
+        for label, extra in (("own", [m.spec for m in lean]), ("best", best)):
+            if extra and len(spec.get("members", [])) + len(extra) <= MOST:
+                yield Idea(
+                    move="join",
+                    variant=f"adopt {label}",
+                    component="ensemble",
+                    problem="unused programs",
+                    statement=f"Go on from {name}, another trace's solution, with {len(extra)} fitted members added",
+                    reason=f"{name} was accepted on its trace, and all {len(extra) + len(spec['members'])} predictions are "
+                    "kept, so the blend costs almost nothing",
+                    change={"members": [*spec["members"], *extra], "blend": {**_kind(facts), **spec.get("blend", {})}},
+                    gain=0.015 if size == 1 else 0.005,
+                    chance=0.7,
+                    family="blend",
+                )
+    if size >= 2:
+        for m in [m for m in diverse(facts, 10, 4, pool) if m.key not in own][:4]:
+            yield Idea(
+                move="join",
+                variant="one",
+                component="ensemble",
+                problem="unused programs",
+                statement=f"Take the {m.family} of {m.attempt} ({facts.metric} {m.score:.5g} alone) into the blend",
+                reason="it is fitted already and its predictions are kept, so the blend costs almost nothing",
+                change={"add": [m.spec]},
+                gain=0.003,
+                chance=0.45,
+                family="blend",
+            )
+
+
+def best_features(facts: Facts) -> list[Spec]:
+    """Feature steps of the best member fitted so far that has any."""
+    for m in sorted((m for m in facts.library if m.score is not None), key=lambda m: (_error(facts, m), m.key)):
+        if m.spec.get("features"):
+            return list(m.spec["features"])
+    return []
+
+
+def add_family(facts: Facts) -> Iterator[Idea]:
+    """Add a family that the solution lacks, with the features that served best so far."""
+    have = {m.family for m in facts.members}
+    if len(facts.members) >= MOST:
+        return
+    smooth_missing = not have - TREES
+    trees_missing = not have & TREES
+    for family in FAMILIES_BY_VALUE:
+        if family in have or not suits(facts, family) or any(m.family == family for m in facts.library):
+            continue  # what is fitted already is joined instead
+        spec = member(facts, family)
+        steps = [*best_features(facts)]
+        steps += [s for s in basics(facts, family) if s not in steps]
+        if family in ("hist_booster", "trees", "gaussian_process", "discriminant", "network", "kernel_ridge"):
+            steps = [{**s, "svd": s.get("svd") or 60} if s.get("op") == "tfidf" else s for s in steps]
+        if steps:
+            spec["features"] = steps
+        gain = 0.012 if (smooth_missing and family not in TREES) or (trees_missing and family in TREES) else 0.005
+        gain *= max(0.1, 2.2 - 1.2 * strength(facts, family)) / len(facts.members) ** 0.3
+        if len(facts.members) == 1:
+            gain *= 2.5
+        yield Idea(
+            move="add member",
+            variant=family,
+            component="ensemble",
+            problem="one kind of model" if smooth_missing or trees_missing else "missing families",
+            statement=f"Add {TITLES[family]} to the blend" + (f" with {len(steps)} feature steps" if steps else ""),
+            reason=f"the solution holds {', '.join(sorted(have))}; {TITLES[family]} errs in other rows, and a blend with "
+            "non-negative weights keeps what each does best",
+            change={"add": [spec], "blend": {} if len(facts.members) > 1 else _kind(facts)},
+            gain=gain,
+            chance=0.6,
+            family=family,
+        )
+
+
+def add_variant(facts: Facts) -> Iterator[Idea]:
+    """Add a leading member once more, changed so that it errs elsewhere."""
+    if len(facts.members) >= MOST:
+        return
+    order = sorted(facts.members, key=lambda m: (-m.weight, m.key))[:3]
+    for m in order:
+        options: list[tuple[str, Spec]] = []
+        model = m.spec["model"]
+        if m.family == "booster":
+            leaves = int(model.get("leaves", 10))
+            options.append(
+                ("larger trees", {**m.spec, "model": {**model, "leaves": min(200, leaves * 3), "min_child": 5}})
+            )
+            options.append(("extremely random splits", {**m.spec, "model": {**model, "extra_trees": True}}))
+        if m.family == "svm" and facts.regression:
+            options.append(("a wider kernel", {**m.spec, "model": {**model, "gamma_scale": 0.1, "c": 10.0}}))
+        if m.family == "kernel_ridge":
+            options.append(("a Laplacian kernel", {**m.spec, "model": {**model, "kernel": "laplacian"}}))
+        if m.spec.get("features"):
+            options.append(("no added features", {k: v for k, v in m.spec.items() if k != "features"}))
+        if m.family not in TREES and facts.kinds("category"):
+            encoding = {**(m.spec.get("encoding") or {}), "categories": "target"}
+            options.append(("categories by mean target", {**m.spec, "encoding": encoding}))
+        for label, spec in options:
+            yield Idea(
+                move="add variant",
+                variant=label,
+                component="ensemble",
+                problem="leading member",
+                statement=f"Add a second {m.family} with {label}",
+                reason=f"the {m.family} carries {m.weight:.0%} of the blend; a variant that errs elsewhere lowers its variance",
+                change={"add": [spec]} if len(facts.members) > 1 else {"add": [spec], "blend": _kind(facts)},
+                gain=0.003 if len(facts.members) > 1 else 0.008,
+                chance=0.45,
+                family=m.family,
+            )
+
+
+def prune(facts: Facts) -> Iterator[Idea]:
+    """Leave out the members that weigh next to nothing."""
+    weak = [i for i, m in enumerate(facts.members) if m.weight < 0.03]
+    if weak and len(facts.members) - len(weak) >= 2:
+        names = ", ".join(facts.members[i].family for i in weak)
+        yield Idea(
+            move="prune",
+            component="ensemble",
+            problem="useless members",
+            statement=f"Leave out {len(weak)} members that weigh less than 3 %: {names}",
+            reason="fewer weights are fitted, and the program takes less time in the final reruns",
+            change={"remove": weak},
+            gain=0.001,
+            chance=0.5,
+            family="blend",
+        )
+
+
+def kind(facts: Facts) -> Iterator[Idea]:
+    """Blend otherwise: greedy on the metric, ridge on the members, on another scale, or with shrunken weights."""
+    if len(facts.members) < 3:
+        return
+    options: list[tuple[str, dict[str, Any], float]] = [
+        ("greedy", {"kind": "greedy"}, 0.002),
+        ("shrunk", {"shrink": 0.3}, 0.002),
+        ("stack", {"kind": "stack"}, 0.003 if facts.rows > 5_000 else 0.001),
+        ("mean", {"kind": "mean"}, 0.001),
+    ]
+    if not facts.regression and facts.metric in ("log_loss", "logloss"):
+        options += [
+            ("logit", {"kind": "weights", "space": "logit"}, 0.01),
+            ("plain", {"kind": "weights", "space": "plain"}, 0.003),
+        ]
+    if facts.metric == "roc_auc":
+        options += [("rank", {"kind": "rank"}, 0.002), ("logit", {"kind": "weights", "space": "logit"}, 0.002)]
+    for name, blend, gain in options:
+        yield Idea(
+            move="blend kind",
+            variant=name,
+            component="ensemble",
+            problem="weights are fitted",
+            statement=f"Blend the {len(facts.members)} members otherwise: {name}",
+            reason=f"{len(facts.members)} weights fitted on {facts.rows} rows may follow chance; the members' predictions are "
+            "kept, so trying costs almost nothing",
+            change={"blend": blend},
+            gain=gain,
+            chance=0.4,
+            family="blend",
+        )

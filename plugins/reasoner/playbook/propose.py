@@ -1,0 +1,163 @@
+"""From challenges to one hypothesis: ask the moves, drop what is known, impossible or too slow, score the rest.
+
+Five scores of 1–10 with the weights of `gome.events.Scores`: alignment is the weight of the challenge, impact the
+expected relative gain (a root, so that small gains still differ), novelty how rarely the topic was tried, feasibility
+the share of the remaining time it leaves, risk and reward the chance of success.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from gome.events import Challenge, Hypothesis, Scores
+from gome.events.pipeline import Pipeline, apply_change, check_task, member_key, needs_torch
+from gome.kernel.reasoning import Proposal, ReasonContext
+from gome.plugins.reasoner.playbook.believe import Belief, Evidence, believe, evidence, tag
+from gome.plugins.reasoner.playbook.diagnose import ENSEMBLE_FROM, diagnose
+from gome.plugins.reasoner.playbook.facts import Facts, MemberFacts, content_key, read_facts, to_spec_member
+from gome.plugins.reasoner.playbook.families import estimate
+from gome.plugins.reasoner.playbook.idea import Idea
+from gome.plugins.reasoner.playbook.moves import MOVES
+
+START = 1.0
+"""Seconds that a program takes beside fitting."""
+MARGIN = 1.4
+"""By how much an estimate may be wrong and the step still end in time."""
+SHOWN = 5
+"""Challenges, and hypotheses passed over, that are recorded."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An idea that can be carried out: its pipeline's key, seconds for what is not fitted yet, seconds in all, what is
+    believed of it, its scores."""
+
+    idea: Idea
+    key: str
+    seconds: float
+    whole: float
+    belief: Belief
+    scores: Scores
+    value: float
+
+
+def ideas_for(facts: Facts, challenges: tuple[Challenge, ...]) -> list[Idea]:
+    """Return what the moves suggest for the challenges, each change once, in the order of the catalogue."""
+    named = {c.name for c in challenges}
+    found: list[Idea] = []
+    for move in MOVES:
+        if named & set(move.answers):
+            found += [idea for idea in move.ideas(facts) if idea.problem in named]
+    return found
+
+
+def seconds_of(facts: Facts, pipeline: Pipeline) -> tuple[float, float]:
+    """Return estimated seconds for the members that are not fitted yet, and for all of them."""
+    kept = {m.key: m for m in facts.library}
+    fresh = whole = 0.0
+    for index, m in enumerate(pipeline.members):
+        known: MemberFacts | None = kept.get(member_key(m))
+        took = known.seconds if known and known.seconds is not None else None
+        if took is None:
+            took = estimate(facts, to_spec_member(pipeline, index), facts.library)
+        whole += took
+        fresh += 0.0 if known else took
+    return fresh + START, whole + START
+
+
+def _clip(value: float) -> float:
+    return round(max(1.0, min(10.0, value)), 3)
+
+
+def score(facts: Facts, idea: Idea, belief: Belief, weight: float, seconds: float) -> tuple[Scores, float]:
+    """Return the five scores and the expected relative gain."""
+    value = belief.gain * (0.5 + 0.5 * belief.chance / max(0.05, idea.chance))
+    if facts.stage == "ensemble" and idea.component == "ensemble":
+        weight = min(1.0, weight + 0.15)
+    if (
+        idea.component == "ensemble"
+        and idea.move == "join"
+        and facts.used < ENSEMBLE_FROM
+        and facts.step_kind != "merge"
+    ):
+        value *= 0.15
+    cheap = 1.0 / (1.0 + seconds / (4.0 + 0.04 * facts.room))
+    impact = 1.0 + 9.0 * math.sqrt(min(1.0, max(0.0, value * (0.4 + 0.6 * cheap)) / 0.04))
+    return (
+        Scores(
+            alignment=_clip(1.0 + 9.0 * weight),
+            impact=_clip(impact),
+            novelty=_clip(10.0 / (1.0 + 0.5 * (belief.tries - belief.same) + 1.2 * belief.same)),
+            feasibility=_clip(10.0 * (1.0 - min(1.0, seconds * MARGIN / max(1.0, facts.room)))),
+            risk_reward=_clip(10.0 * belief.chance),
+        ),
+        value,
+    )
+
+
+def candidates(context: ReasonContext, facts: Facts, challenges: tuple[Challenge, ...]) -> list[Candidate]:
+    """Return every idea that is new, valid and affordable, best first."""
+    weights = {c.name: c.weight for c in challenges}
+    seen: list[Evidence] = evidence(context)
+    found: dict[str, Candidate] = {}
+    for idea in ideas_for(facts, challenges):
+        try:
+            pipeline = apply_change(facts.parent, idea.change)
+            check_task(pipeline, context.task)
+        except ValueError:
+            continue  # not for this pipeline (too many members, a family without that encoding, …)
+        key = content_key(pipeline)
+        if key in facts.known or (needs_torch(pipeline) and not facts.torch):
+            continue
+        seconds, whole = seconds_of(facts, pipeline)
+        if seconds * MARGIN > facts.room or (whole > facts.weight_limit and facts.parent):
+            continue
+        belief = believe(idea, seen)
+        scores, value = score(facts, idea, belief, weights.get(idea.problem, 0.1), seconds)
+        candidate = Candidate(idea, key, seconds, whole, belief, scores, value)
+        if key not in found or scores.total > found[key].scores.total:
+            found[key] = candidate
+    return sorted(found.values(), key=lambda c: (-c.scores.total, -c.value, c.key))
+
+
+def _hypothesis(facts: Facts, candidate: Candidate) -> Hypothesis:
+    idea, belief = candidate.idea, candidate.belief
+    reason = f"{idea.reason[0].upper()}{idea.reason[1:]}. "
+    reason += f"Expected: {100 * candidate.value:.2g} % of the error for about {candidate.seconds:.0f} s"
+    if belief.tries:
+        reason += f"; the like was tried {belief.tries:.0f} times"
+    if belief.learnt_from:
+        reason += f", with success in {', '.join(belief.learnt_from)}"
+    return Hypothesis(
+        statement=idea.statement,
+        component=idea.component,
+        change=idea.change,
+        reason=reason + ".",
+        problem=idea.problem,
+        move=tag(idea),
+        scores=candidate.scores,
+        expected_gain=float(f"{candidate.value * (facts.error or 0.0):.6g}"),
+        learnt_from=belief.learnt_from,
+    )
+
+
+def propose(context: ReasonContext) -> Proposal | None:
+    """Return the best hypothesis for a step with its diagnosis, or None when nothing new fits into what is left."""
+    facts = read_facts(context)
+    challenges = diagnose(facts)
+    ranked = candidates(context, facts, challenges)
+    if facts.step_kind == "merge":
+        joins = [c for c in ranked if c.idea.move == "join"]
+        ranked = joins + [c for c in ranked if c.idea.move != "join"]
+    if not ranked:
+        return None
+    best = ranked[0]
+    answered = [c for c in challenges if c.name == best.idea.problem]
+    rest = [c for c in challenges if c.name != best.idea.problem]
+    return Proposal(
+        hypothesis=_hypothesis(facts, best),
+        challenges=tuple(answered + rest[: SHOWN - 1]),
+        considered=tuple(_hypothesis(facts, c) for c in ranked[1:SHOWN]),
+        chosen="modify" if best.belief.learnt_from else "select",
+    )

@@ -1,0 +1,1 @@
+"""Runners: who executes programs. Each folder is one plugin of role `runner`."""

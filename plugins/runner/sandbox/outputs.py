@@ -1,0 +1,138 @@
+"""Takes a program's files out of its working folder and into the artifact store, believing nothing about them.
+
+Only names of the contract are taken, only regular files reached without a single symbolic link, and only up to a size.
+Called when every process of the execution is dead, so nothing changes while we look.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gome.events import Artifact
+from gome.kernel.plugin import Artifacts
+
+REQUIRED = ("submission.csv", "oof.csv")
+OPTIONAL = ("scores.csv", "diagnostics.json")
+MEMBER = ("oof.csv", "submission.csv")
+MEDIA = {".csv": "text/csv", ".json": "application/json"}
+
+MAX_DIAGNOSTICS = 256 << 10
+MAX_MEMBERS = 64
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+@dataclass
+class Collected:
+    """What was found: artifacts by name, parsed diagnostics, what is wrong with required files, remarks on others."""
+
+    outputs: dict[str, Artifact] = field(default_factory=dict)
+    diagnostics: dict[str, Any] = field(default_factory=dict)
+    missing: str = ""
+    remarks: list[str] = field(default_factory=list)
+
+
+def open_plain(box: Path, name: str, most: int) -> int:
+    """Open a file below `box`; raise OSError for whatever is no regular file of at most `most` bytes, or lies behind a
+    symbolic link. The caller closes the descriptor."""
+    *folders, last = name.split("/")
+    here = os.open(box, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            below = os.open(folder, _FLAGS | os.O_DIRECTORY, dir_fd=here)
+            os.close(here)
+            here = below
+        fd = os.open(last, _FLAGS, dir_fd=here)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise OSError(errno.EINVAL, "is a symbolic link, which is not taken") from None
+        raise
+    finally:
+        os.close(here)
+    facts = os.fstat(fd)
+    problem = ""
+    if not stat.S_ISREG(facts.st_mode):
+        problem = "is no regular file"
+    elif facts.st_size > most:
+        problem = f"has {facts.st_size} bytes, more than {most}"
+    if problem:
+        os.close(fd)
+        raise OSError(errno.EINVAL, problem)
+    return fd
+
+
+def collect(box: Path, store: Artifacts, most: int) -> Collected:
+    """Take all outputs of at most `most` bytes each from a working folder."""
+    found = Collected()
+    wrong = []
+    for name in REQUIRED:
+        try:
+            found.outputs[name] = _take(box, name, store, most)
+        except OSError as error:
+            wrong.append(_sentence(name, error))
+    found.missing = "; ".join(wrong)
+    for name in [*OPTIONAL, *_members(box)]:
+        try:
+            found.outputs[name] = _take(box, name, store, MAX_DIAGNOSTICS if name.endswith(".json") else most)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            found.remarks.append(_sentence(name, error))
+    if "diagnostics.json" in found.outputs:
+        try:
+            found.diagnostics = read_diagnostics(store.get(found.outputs["diagnostics.json"].digest))
+        except ValueError as error:
+            del found.outputs["diagnostics.json"]
+            found.remarks.append(f"diagnostics.json is left out: {error}")
+    return found
+
+
+def read_diagnostics(data: bytes) -> dict[str, Any]:
+    """Parse diagnostics: a JSON object; NaN and infinities become null. Raises ValueError for anything else."""
+    try:
+        value = json.loads(data, parse_constant=lambda _: None)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise ValueError("it is not UTF-8") from None
+    if not isinstance(value, dict):
+        raise ValueError("it is not a JSON object")
+    return value
+
+
+def _members(box: Path) -> list[str]:
+    """Names of the members' files, of at most MAX_MEMBERS well-named folders."""
+    try:
+        fd = os.open(box / "members", _FLAGS | os.O_DIRECTORY)
+    except OSError:
+        return []
+    try:
+        keys = sorted(key for key in os.listdir(fd) if _KEY.match(key))[:MAX_MEMBERS]
+    finally:
+        os.close(fd)
+    return [f"members/{key}/{name}" for key in keys for name in MEMBER]
+
+
+def _take(box: Path, name: str, store: Artifacts, most: int) -> Artifact:
+    fd = open_plain(box, name, most)
+    try:
+        size = os.fstat(fd).st_size
+        # Nothing runs any more, so the path still names the file that was checked.
+        digest = store.put_file(box / name)
+    finally:
+        os.close(fd)
+    return Artifact(digest=digest, size=size, name=name.rpartition("/")[2], media=MEDIA[Path(name).suffix])
+
+
+def _sentence(name: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"{name} was not written"
+    return f"{name} {error.strerror}"

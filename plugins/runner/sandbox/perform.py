@@ -1,0 +1,199 @@
+"""Performs `ExecutionRequested`: lays out the world of a program, has it run in a sandbox, takes what it leaves.
+
+Reconciled, not repeated: a manifest that an earlier attempt at the same intent has finished is its result. All
+failures of the program are results too; what raises here is a machine that cannot isolate or a store that fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import sysconfig
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from gome.events import Cost, Event, ExecutionFinished, ExecutionRequested, Limits, Text
+from gome.kernel.plugin import Context, Result
+from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
+from gome.plugins.runner.sandbox.probe import SandboxReport, probe
+from gome.plugins.runner.sandbox.settings import Settings, settings_of
+from gome.plugins.runner.sandbox.trust import permit
+from gome.plugins.runner.sandbox.workdir import Manifest, Workdir
+
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "lightgbm", "torch")
+"""Whose versions are recorded with each execution."""
+
+ROOM_MB = 48
+"""What the sandbox's own processes may take inside the cgroup on top of the program's memory."""
+
+
+async def perform(event: Event, ctx: Context) -> Result:
+    """Run one execution to its end, or collect the one that has been run already."""
+    intent = event.payload
+    assert isinstance(intent, ExecutionRequested)
+    settings = settings_of(ctx.settings)
+    work = Workdir(ctx.workdir)
+    if found := work.finished(event.id):
+        return Result(found.result, found.cost)
+    report = await anyio.to_thread.run_sync(probe, settings.isolation)
+    permit(intent, ctx, report)
+    limits = intent.limits
+    if ctx.deadline is not None:
+        limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
+    await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
+    group = make_group(work, limits, settings)
+    try:
+        ended = await processes.run(
+            _plan(work, intent, ctx, settings, report, limits, group),
+            work.folder,
+            limits,
+            box=work.box,
+            group=group,
+            cancelled=ctx.cancelled,
+            keep=settings.output_kb << 10,
+            cap=settings.stream_mb << 20,
+        )
+    finally:
+        if group:
+            group.remove()
+    collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20)
+    payload = finished(intent, ended, collected, limits, work)
+    cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
+    if payload.failure != "cancelled":
+        await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
+    return Result(payload, cost)
+
+
+def _finish(work: Workdir, manifest: Manifest, keep: bool) -> None:
+    work.finish(manifest, keep=keep)
+
+
+def lay_out(work: Workdir, intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport) -> None:
+    """Make the execution's folders and put program and inputs into place; a debug execution gets sampled tables."""
+    work.fresh()
+    sources = work.lay_out(str(intent.program), intent.inputs, ctx.artifacts)
+    if intent.purpose == "debug" and "train.csv" in sources:
+        written = sample.write_sample(ctx.started.task, sources, work.inputs, settings)
+        sources = {name: path for name, path in sources.items() if name not in written}
+    for name, source in sources.items():
+        work.place(name, source, linked=report.kind != "none")
+    if report.kind == "none":
+        work.join_inputs()
+    elif plan.privileged():
+        work.hand_over(plan.outer_id())
+
+
+def make_group(work: Workdir, limits: Limits, settings: Settings) -> cgroup.Group | None:
+    """A cgroup with the memory limit, where one can be made; its folder is noted for a successor to remove."""
+    place = cgroup.find() if settings.cgroups else None
+    if not isinstance(place, cgroup.Place):
+        return None
+    try:
+        group = cgroup.make(place, limits.memory_mb + ROOM_MB, limits.processes)
+    except OSError:
+        return None  # the watchdog is there
+    (work.folder / "group.json").write_text(json.dumps(str(group.folder)))
+    return group
+
+
+def _plan(
+    work: Workdir,
+    intent: ExecutionRequested,
+    ctx: Context,
+    settings: Settings,
+    report: SandboxReport,
+    limits: Limits,
+    group: cgroup.Group | None,
+) -> dict[str, Any]:
+    isolated = report.kind != "none"
+    cards = devices.card_count() if limits.gpus else 0
+    parts: dict[str, Any] = {
+        "env": plan.environment(
+            limits,
+            home=plan.WORK if isolated else str(work.box),
+            seed=intent.seed,
+            partition=intent.partition,
+            debug=intent.purpose == "debug",
+            gpu=str((ctx.slot or 0) % cards) if cards else "",
+            threads=limits.cores,
+        ),
+        "cpus": plan.cores(ctx.slot, limits.cores),
+        "cgroups": [group.joining] if group else [],
+        "rlimits": plan.rlimits(limits, tasks=_foreign_tasks(isolated)),
+    }
+    # -u: what was printed before a kill is worth having; faulthandler: so is where a crash in C happened.
+    command = [sys.executable, "-u", "-X", "faulthandler", "program.py"]
+    if not isolated:
+        return plan.plan("none", work.folder, command, limits, **parts)
+    hide = (*world.HIDDEN, *settings.hide)
+    return plan.enclosed(report.kind, work.folder, command, limits, hide=hide, home=ctx.home, **parts)
+
+
+def _foreign_tasks(isolated: bool) -> int:
+    """Tasks that count against the limit of processes although they are not the program's: all of the user's, unless a
+    user namespace counts its own (Linux 5.14) or the program has a user id to itself."""
+    version = [int(part) for part in platform.release().split("-")[0].split(".")[:2] if part.isdigit()]
+    alone = isolated and (plan.privileged() or version >= [5, 14])
+    return 0 if alone else usage.tasks_of(os.geteuid())
+
+
+def finished(
+    intent: ExecutionRequested,
+    ended: processes.Ended,
+    collected: outputs.Collected,
+    limits: Limits,
+    work: Workdir,
+) -> ExecutionFinished:
+    """The event: how it ended, which class of failure that is, and what it left."""
+    places = host_paths(work.box)
+    stderr = "\n".join([failures.clean(ended.stderr, places), *(f"[gome] {remark}" for remark in collected.remarks)])
+    failure, error = failures.classify(ended, collected.missing, limits)
+    return ExecutionFinished(
+        attempt=intent.attempt,
+        purpose=intent.purpose,
+        ok=failure == "",
+        exit_code=ended.exit_code,
+        signal=ended.signal,
+        failure=failure,
+        error=failures.clean(error, places),
+        stdout=Text.of(failures.clean(ended.stdout, places)),
+        stderr=Text.of(stderr.strip("\n")),
+        seconds=round(ended.seconds, 4),
+        cpu_seconds=round(ended.cpu_seconds, 4),
+        peak_mb=round(ended.peak_mb, 1),
+        device="cuda" if limits.gpus and devices.card_count() else "cpu",
+        outputs=collected.outputs,
+        diagnostics=collected.diagnostics,
+        program=intent.program.digest,
+        seed=intent.seed,
+        partition=intent.partition,
+        masked_fold=intent.masked_fold,
+        versions=versions(),
+    )
+
+
+def host_paths(box: Path) -> list[tuple[str, str]]:
+    """Paths of this machine that tracebacks show, and what to write instead."""
+    paths = sysconfig.get_paths()
+    found = [(f"{paths[name]}/", "") for name in ("purelib", "platlib", "stdlib", "platstdlib")]
+    found += [(f"{box}/", ""), (f"{plan.WORK}/", ""), (str(box), plan.WORK), (sys.executable, "python")]
+    return list(dict.fromkeys(found))
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Versions of the interpreter and the libraries that programs use, those that are installed."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,225 @@
+"""Starts the launcher, watches what it started, and stops it: for time, memory, disk, or because it is called off.
+
+`run` is the one function. However it is left (a result, an exception, cancellation) no process of the execution is
+alive afterwards: the launcher's standard input is its lifeline, and we wait until it has said that all are dead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import anyio
+from anyio.abc import Process
+
+from gome.events import Limits
+from gome.kernel.errors import SandboxUnavailable
+from gome.plugins.runner.sandbox import usage
+from gome.plugins.runner.sandbox.capture import Capture
+from gome.plugins.runner.sandbox.cgroup import Group
+from gome.plugins.runner.sandbox.plan import LAUNCHER
+
+Stop = Literal["", "time", "memory", "disk", "cancelled"]
+
+MAX_FILES = 100_000
+"""Entries a working folder may have; more count as too much disk."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How an execution ended: by itself (`stop` empty), or stopped by us and why."""
+
+    exit_code: int
+    signal: int
+    seconds: float
+    cpu_seconds: float
+    peak_mb: float
+    stop: Stop
+    stdout: str
+    stderr: str
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """Merge the launcher's report lines; empty before it has said anything."""
+    facts: dict[str, Any] = {}
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError:
+        return facts
+    for line in lines[:-1]:
+        facts.update(json.loads(line))
+    return facts
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that after a crash it is whole or absent, and durable once this returns."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+async def run(
+    plan: dict[str, Any],
+    folder: Path,
+    limits: Limits,
+    *,
+    box: Path,
+    group: Group | None,
+    cancelled: Callable[[], bool],
+    keep: int,
+    cap: int,
+) -> Ended:
+    """Run a plan to its end. `keep` bytes of each output go into the result, `cap` bytes to disk. Raises
+    SandboxUnavailable when the launcher could not make the sandbox."""
+    out, err = Capture(folder / "stdout", keep, cap), Capture(folder / "stderr", keep, cap)
+    watch = Watch(plan, limits, box, group, cancelled)
+    process = await anyio.open_process(
+        [sys.executable, "-I", "-S", str(LAUNCHER), "outer"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        env={"LANG": "C.UTF-8"},
+        start_new_session=True,
+    )
+    try:
+        # Should gome be killed without a chance to tidy up, its successor finds whom to look for (`workdir.py`).
+        (folder / "process.json").write_text(json.dumps({"pid": process.pid, "started": usage.started(process.pid)}))
+        assert process.stdin and process.stdout and process.stderr
+        with contextlib.suppress(anyio.BrokenResourceError):  # it has ended already: the report or stderr says why
+            await process.stdin.send(json.dumps(plan).encode() + b"\n")
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(out.drain, process.stdout)
+            tasks.start_soon(err.drain, process.stderr)
+            tasks.start_soon(watch.until_stopped, process)
+            await process.wait()
+            watch.scope.cancel()
+            # Everybody is dead, so both streams end now; without isolation something may have escaped with them.
+            tasks.cancel_scope.deadline = anyio.current_time() + 5
+    finally:
+        with anyio.CancelScope(shield=True):
+            await stop(process)
+            await watch.buried()
+            await process.aclose()
+    facts = read_report(Path(plan["report"]))
+    if "error" in facts:
+        raise SandboxUnavailable(f"the sandbox could not be made: {facts['error']}")
+    if "over" not in facts and "ready" not in facts:
+        raise SandboxUnavailable(f"the sandbox's launcher failed: {err.text()[-500:] or process.returncode}")
+    # What ended by itself before our signal came was not stopped by us; the kernel's kill for memory shows afterwards.
+    reason: Stop = "" if "exit_code" in facts else watch.reason
+    if not reason and group and group.killed():
+        reason = "memory"
+    return Ended(
+        exit_code=facts.get("exit_code", 0),
+        signal=facts.get("signal", 0 if "exit_code" in facts else int(signal.SIGKILL)),
+        seconds=facts.get("seconds", facts.get("at", time.monotonic()) - facts.get("ready", watch.began)),
+        cpu_seconds=facts.get("cpu_seconds", 0.0),
+        peak_mb=max(watch.peak, facts.get("largest_mb", 0.0)),
+        stop=reason,
+        stdout=out.text(),
+        stderr=err.text(),
+    )
+
+
+async def stop(process: Process) -> None:
+    """Cut the lifeline and wait until the launcher has buried everybody; kill it should it not answer."""
+    if process.returncode is not None:
+        return
+    if process.stdin:
+        await process.stdin.aclose()
+    with anyio.move_on_after(10):
+        await process.wait()
+        return
+    process.kill()
+    await process.wait()
+
+
+class Watch:
+    """Looks at a running execution several times a second and remembers why it had to be stopped."""
+
+    def __init__(
+        self, plan: dict[str, Any], limits: Limits, box: Path, group: Group | None, cancelled: Callable[[], bool]
+    ) -> None:
+        self.report = Path(plan["report"])
+        self.above = 3 if plan["kind"] == "bubblewrap" else 2
+        self.limits = limits
+        self.box = box
+        self.group = group
+        self.cancelled = cancelled
+        self.began = time.monotonic()
+        self.peak = 0.0
+        self.reason: Stop = ""
+        self.scope = anyio.CancelScope()
+        self._helpers: dict[int, str] = {}
+        self._ready = False
+        self._look_at_disk = self.began + 0.5
+
+    async def until_stopped(self, process: Process) -> None:
+        """Poll until the execution must stop, then cut its lifeline; `scope` is cancelled when it is over."""
+        with self.scope:
+            while not (reason := self.look(process.pid)):
+                # A short program deserves a fine look at its memory; a long one must not pay for being watched.
+                await anyio.sleep(0.02 if time.monotonic() - self.began < 2 else 0.1)
+            self.reason = reason
+            await stop(process)
+
+    def look(self, launcher: int) -> Stop:
+        """Return why the execution has to stop now, "" when it may go on."""
+        if not self._ready:
+            facts = read_report(self.report)
+            if "ready" in facts:
+                self.began, self._ready = facts["ready"], True
+                self._helpers = {pid: usage.started(pid) for pid in self._first(launcher)}
+        now = time.monotonic()
+        if self.cancelled():
+            return "cancelled"
+        if now - self.began > self.limits.seconds:
+            return "time"
+        if self._ready and self._too_large(launcher):
+            return "memory"
+        if now > self._look_at_disk:
+            size, files = usage.folder_size(self.box)
+            self._look_at_disk = now + max(0.5, 20 * (time.monotonic() - now))
+            if size > self.limits.disk_mb << 20 or files > MAX_FILES:
+                return "disk"
+        return ""
+
+    async def buried(self) -> None:
+        """Wait until the sandbox's own processes have gone. They have when the launcher ends by itself; when somebody
+        has killed it, the kernel needs a moment, in which the program might still write."""
+        with anyio.move_on_after(10):
+            while any(born and usage.started(pid) == born for pid, born in self._helpers.items()):
+                await anyio.sleep(0.005)
+
+    def _first(self, launcher: int) -> list[int]:
+        """The launcher's own processes (outer, inner, with bubblewrap its monitor), which are not the program's."""
+        chain = [launcher]
+        while len(chain) < self.above and (below := usage.children(chain[-1])):
+            chain.append(below[0])
+        return chain
+
+    def _too_large(self, launcher: int) -> bool:
+        pids = [pid for pid in usage.descendants(launcher) if pid not in self._helpers]
+        size = usage.resident(pids)
+        if size > self.limits.memory_mb:
+            size = usage.proportional(pids)
+        self.peak = max(self.peak, size)
+        return size > self.limits.memory_mb

@@ -1,0 +1,62 @@
+"""The runner's table in a run's settings (`[sandbox]`), with defaults that suit tabular tasks on a small machine."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from gome.events import Limits
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits and habits of executions.
+
+    `seconds` and `debug_seconds` are wall time of a full and of a debug execution; `memory_mb`, `disk_mb` MiB of
+    resident memory and of the working folder; `processes` counts threads too. `debug_share`, `debug_rows` and
+    `debug_per_class` size the debug sample: the largest of the three. `output_kb` of each output stream go into the
+    event, `stream_mb` to disk. `isolation` is `auto`, one kind of sandbox, or `none`: do as if none could be
+    made. `cgroups` allows a memory cgroup per execution. `hide` names further folders below site-packages that programs
+    must not see. `keep` leaves working folders in place for a look.
+    """
+
+    seconds: float = 600.0
+    debug_seconds: float = 120.0
+    cores: int = 1
+    memory_mb: int = 4096
+    disk_mb: int = 1024
+    processes: int = 256
+    gpus: int = 0
+    debug_share: float = 0.1
+    debug_rows: int = 2000
+    debug_per_class: int = 10
+    output_kb: int = 64
+    stream_mb: int = 16
+    isolation: Literal["auto", "namespaces", "bubblewrap", "none"] = "auto"
+    cgroups: bool = True
+    hide: tuple[str, ...] = ()
+    keep: bool = False
+
+    def sample_size(self, rows: int, classes: int) -> int:
+        """Number of rows in the debug sample of a table; at most all of them."""
+        wanted = max(math.ceil(rows * self.debug_share), self.debug_rows, self.debug_per_class * classes)
+        return min(rows, wanted)
+
+    def limits(self, *, debug: bool, left: float | None) -> Limits:
+        """Limits of one execution; `left` are the seconds that the budget still has."""
+        seconds = self.debug_seconds if debug else self.seconds
+        return Limits(
+            seconds=seconds if left is None else min(seconds, left),
+            cores=self.cores,
+            memory_mb=self.memory_mb,
+            disk_mb=self.disk_mb,
+            processes=self.processes,
+            gpus=self.gpus,
+        )
+
+
+def settings_of(table: dict[str, Any] | None) -> Settings:
+    """Read the table as it stands in `RunStarted.settings`; unknown names were refused when the run was started."""
+    return msgspec.convert(table or {}, Settings)

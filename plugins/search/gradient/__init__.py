@@ -1,0 +1,24 @@
+"""Gome's own search: a few traces, each always stepping from its last accepted solution, merging near the end.
+
+The decider is in `decide.py`; it performs nothing.
+"""
+
+from __future__ import annotations
+
+from gome.kernel.plugin import Plugin
+from gome.plugins.search.gradient.decide import ANSWERS, READS, Settings, decide, evolve, initial
+
+plugin = Plugin(
+    name="gradient",
+    role="search",
+    summary="several traces, each improving its accepted solution by one reasoned change; merges near the end",
+    reads=READS,
+    answers=ANSWERS,
+    initial=initial,
+    evolve=evolve,
+    decide=decide,
+    settings=Settings,
+    default=True,
+    modules=("gome.plugins.search.gradient",),
+)
+"""What the entry point names."""

@@ -1,0 +1,1 @@
+"""Final selection: who decides what is handed in."""

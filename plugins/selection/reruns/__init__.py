@@ -1,0 +1,104 @@
+"""The selection `reruns`: runs the best accepted programs again with other seeds and folds and hands in their mean.
+
+`state.py` is the fold, `ranking.py` the arithmetic, `decide.py` the decisions, `average.py` (pandas) the one effect.
+The settings table is `[reruns]`; its `policy` chooses `reruns`, `resplit`, `best_validation` or `last_accepted`.
+"""
+
+from __future__ import annotations
+
+from gome.events import (
+    AttemptAccepted,
+    AttemptRejected,
+    BudgetExhausted,
+    CodeWritten,
+    DataProfiled,
+    EffectCancelled,
+    EffectFailed,
+    Event,
+    ExecutionFinished,
+    ExecutionRequested,
+    FoldMasked,
+    MaskRequested,
+    Payload,
+    RunForked,
+    RunStarted,
+    ScoreRequested,
+    SelectionFailed,
+    SelectionStarted,
+    StepPlanned,
+    StopRequested,
+    SubmissionRejected,
+    SubmissionScored,
+    SubmissionSelected,
+)
+from gome.kernel.plugin import Context, Effect, Plugin
+from gome.plugins.selection.reruns.decide import decide
+from gome.plugins.selection.reruns.events import AverageRequested, SelectionPlanned, SubmissionAveraged
+from gome.plugins.selection.reruns.state import RerunsSettings, Selecting, evolve
+
+
+async def _perform(event: Event, ctx: Context) -> Payload:
+    from anyio import to_thread
+
+    from gome.plugins.selection.reruns.average import average
+
+    if not isinstance(event.payload, AverageRequested):
+        raise TypeError(f"the selection does not perform {event.type}")
+    return await to_thread.run_sync(average, ctx.artifacts, event.payload)
+
+
+plugin = Plugin(
+    name="reruns",
+    role="selection",
+    summary="best programs rerun with other seeds and folds, audited, averaged",
+    reads=(
+        RunStarted,
+        RunForked,
+        DataProfiled,
+        StepPlanned,
+        CodeWritten,
+        ExecutionRequested,
+        ExecutionFinished,
+        ScoreRequested,
+        SubmissionScored,
+        SubmissionRejected,
+        MaskRequested,
+        FoldMasked,
+        AttemptAccepted,
+        AttemptRejected,
+        EffectFailed,
+        EffectCancelled,
+        StopRequested,
+        BudgetExhausted,
+        SelectionStarted,
+        SelectionPlanned,
+        AverageRequested,
+        SubmissionAveraged,
+        SubmissionSelected,
+        SelectionFailed,
+    ),
+    answers=(
+        RunForked,
+        ExecutionFinished,
+        SubmissionScored,
+        SubmissionRejected,
+        FoldMasked,
+        AttemptAccepted,
+        AttemptRejected,
+        EffectFailed,
+        EffectCancelled,
+        StopRequested,
+        BudgetExhausted,
+        SelectionStarted,
+        SubmissionAveraged,
+    ),
+    initial=Selecting,
+    evolve=evolve,
+    decide=decide,
+    effects=(Effect(AverageRequested, policy="repeatable"),),
+    perform=_perform,
+    emits=(SelectionPlanned, AverageRequested, SubmissionAveraged),
+    settings=RerunsSettings,
+    default=True,
+    modules=("gome.plugins.selection.reruns",),
+)

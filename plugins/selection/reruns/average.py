@@ -1,0 +1,48 @@
+"""Averages prediction files: float64, summed in run order, divided once, written so that the same number is read back.
+
+The selected program does the same in the same order, so its file can be compared byte for byte. Called by the plugin's
+`perform`; the only file here that imports pandas.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+
+from gome.events import Artifact
+from gome.kernel.plugin import Artifacts
+from gome.plugins.selection.reruns.events import AverageRequested, SubmissionAveraged
+
+
+def average(store: Artifacts, asked: AverageRequested) -> SubmissionAveraged:
+    """Write both means into the store."""
+    return SubmissionAveraged(
+        submission=_mean(store, asked.submissions, asked, "submission.csv"),
+        oof=_mean(store, asked.oofs, asked, "oof.csv"),
+    )
+
+
+def _mean(store: Artifacts, files: Sequence[Artifact], asked: AverageRequested, name: str) -> Artifact:
+    first = _read(store, files[0], asked.id)
+    columns = list(asked.columns)
+    total = first[columns].astype("float64").to_numpy()
+    for file in files[1:]:
+        more = _read(store, file, asked.id)
+        if not more[asked.id].equals(first[asked.id]):
+            more = more.set_index(asked.id).loc[first[asked.id]]
+        total = total + more[columns].astype("float64").to_numpy()
+    first[columns] = total / len(files)
+    data = first.to_csv(index=False, lineterminator="\n").encode()
+    return Artifact(store.put(data), len(data), name, "text/csv")
+
+
+def _read(store: Artifacts, file: Artifact, id: str) -> pd.DataFrame:
+    return pd.read_csv(
+        io.BytesIO(store.get(file.digest)),
+        dtype={id: str},
+        keep_default_na=False,
+        na_values=[""],
+        float_precision="round_trip",
+    )

@@ -1,0 +1,1 @@
+"""Tests of gome; folders mirror the packages."""

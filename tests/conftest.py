@@ -1,0 +1,51 @@
+"""What all tests share: asyncio as the only backend, and a stranger's plugins as an installed package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent / "examples" / "gome-example-plugins"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of every `anyio` test."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads the settings of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith("GOME_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def example_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip has installed the stranger's package; put it on PYTHONPATH, or use `examples`."""
+    folder = tmp_path_factory.mktemp("examples")
+    source, site = folder / "source", folder / "site"
+    shutil.copytree(EXAMPLES, source)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # Without isolation: the build uses the setuptools that is here, and nothing is fetched.
+    command = [*pip, "--no-deps", "--no-build-isolation", "--no-index", "--target", str(site), str(source)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return site
+
+
+@pytest.fixture
+def examples(example_site: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The stranger's plugins, installed: their entry points are found in this process and in those it starts."""
+    monkeypatch.syspath_prepend(str(example_site))
+    monkeypatch.setenv("PYTHONPATH", str(example_site))
+    yield example_site
+    for name in [n for n in sys.modules if n.startswith("gome_example_plugins")]:
+        del sys.modules[name]

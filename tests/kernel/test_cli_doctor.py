@@ -1,0 +1,80 @@
+"""`gome doctor`: everything is tried here, and each failure comes with what to do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gome.kernel.cli import main
+from gome.kernel.cli.doctor import _plugins
+from gome.kernel.discovery import Found
+from gome.kernel.plugin import Check, Plugin
+
+Asked = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Asked:
+    """Runs the doctor in an empty folder and returns its exit code and checks by name."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*flags: str) -> tuple[int, dict[str, dict[str, Any]]]:
+        with pytest.raises(SystemExit) as ended:
+            main(["doctor", "--json", *flags])
+        return int(ended.value.code or 0), {c["name"]: c for c in map(json.loads, capsys.readouterr().out.splitlines())}
+
+    return call
+
+
+def test_the_log_the_store_and_the_roles_work_here(asked: Asked) -> None:
+    _, checks = asked()
+    for name in ("versions", "settings", "home", "artifacts", "server", "plugins", "roles"):
+        assert checks[name]["ok"], checks[name]
+    assert "round trip" in checks["server"]["detail"]
+    assert any("sandbox" in name for name in checks)
+
+
+def test_a_server_that_refuses_is_named_and_the_rest_is_still_checked(asked: Asked) -> None:
+    code, checks = asked("--nats", "nats://127.0.0.1:1")
+    assert code == 1
+    assert not checks["server"]["ok"] and "GOME_NATS_TOKEN" in checks["server"]["advice"]
+    assert checks["roles"]["ok"]
+
+
+def test_settings_that_cannot_be_read_are_a_finding(asked: Asked, tmp_path: Path) -> None:
+    (tmp_path / "gome.toml").write_text("capacity = 'many'\n")
+    code, checks = asked()
+    assert code == 1 and not checks["settings"]["ok"] and "capacity" in checks["settings"]["detail"]
+    assert "server" not in checks and checks["plugins"]["ok"]
+
+
+def test_a_home_that_cannot_be_written_is_a_finding(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GOME_HOME", str(tmp_path / "file" / "home"))
+    code, checks = asked()
+    assert code == 1
+    assert not checks["home"]["ok"] and "GOME_HOME" in checks["home"]["advice"]
+    assert not checks["server"]["ok"]
+
+
+def test_plugins_add_checks_and_one_that_raises_is_a_finding(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ill() -> list[Check]:
+        raise OSError("no such device")
+
+    def fine() -> list[Check]:
+        return [Check("gauge", False, "it shows 3", "turn it up")]
+
+    def found(name: str, checks: Callable[[], list[Check]]) -> Found:
+        return Found("gome.plugins", "plugin", name, "", "x", "1", Plugin(name=name, role="plugin", checks=checks))
+
+    monkeypatch.setattr("gome.kernel.discovery.discover", lambda: [found("ill", ill), found("fine", fine)])
+    checks = {c.name: c for c in _plugins()}
+    assert checks["gauge"].advice == "turn it up"
+    assert "OSError: no such device" in checks["ill"].detail
+    assert not checks["roles"].ok and "search" in checks["roles"].detail

@@ -1,0 +1,184 @@
+"""The runner's decider, as tables of (events, answers)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from gome.events import (
+    Artifact,
+    Budget,
+    CodeWritten,
+    DataProfiled,
+    Draw,
+    Event,
+    ExecutionFinished,
+    ExecutionRequested,
+    Metric,
+    Payload,
+    RunStarted,
+    SelectionStarted,
+    StopRequested,
+    Task,
+    Text,
+)
+from gome.kernel.testing import pure
+from gome.plugins.runner.sandbox import plugin
+
+
+def artifact(name: str) -> Artifact:
+    return Artifact(digest=f"sha256-{name}", size=1, name=name)
+
+
+def started(rows: int = 100_000, **changes: Any) -> RunStarted:
+    task = Task(
+        name="t",
+        kind="binary",
+        metric=Metric("auc", True),
+        target="y",
+        id="id",
+        columns=(),
+        train=artifact("train"),
+        test=artifact("test"),
+        rows_train=rows,
+        rows_test=10,
+        classes=("0", "1"),
+    )
+    return RunStarted(**{"task": task, "seed": 2**31 + 5, **changes})
+
+
+PROFILED = DataProfiled(folds=artifact("folds"), sample=artifact("sample"), fold_count=5, partitions=8)
+BASE = {"train.csv", "test.csv", "folds.csv", "sample_submission.csv"}
+
+
+def code(
+    attempt: str = "a1", *, trusted: bool = False, members: tuple[str, ...] = (), text: str = "pass"
+) -> CodeWritten:
+    program = Text.of(text)
+    return CodeWritten(
+        attempt=attempt, program=program, digest=program.digest, trusted=trusted, renderer="r", members=members
+    )
+
+
+def finished(attempt: str = "a1", purpose: str = "debug", *, ok: bool = True, **fields: Any) -> ExecutionFinished:
+    values = {"program": Text.of("pass").digest, "seed": 5, **fields}
+    return ExecutionFinished(attempt=attempt, purpose=purpose, ok=ok, **values)  # type: ignore[arg-type]
+
+
+def answers(make_event: Callable[..., Event], *payloads: Payload, active: float = 0.0) -> Sequence[Payload]:
+    """Fold everything, then ask about the last event, with nothing of the world within reach."""
+    state = plugin.initial()
+    event = None
+    with pure():
+        for i, payload in enumerate(payloads):
+            event = make_event(payload, f"{i:032}", active)
+            state = plugin.evolve(state, event)
+        assert event is not None
+        return plugin.decide(state, event, Draw(1, event.id)) if type(event.payload) in (plugin.answers or ()) else ()
+
+
+def one(found: Sequence[Payload]) -> ExecutionRequested:
+    (request,) = found
+    assert isinstance(request, ExecutionRequested)
+    return request
+
+
+def test_code_of_a_model_is_run_on_a_sample_first(make_event: Any) -> None:
+    asked = one(answers(make_event, started(), PROFILED, code(members=("k",))))
+    assert asked.purpose == "debug"
+    assert asked.limits.seconds == 120
+    assert set(asked.inputs) == BASE
+    assert (asked.seed, asked.partition) == (5, 0)
+
+
+def test_a_rendered_program_is_run_in_full_at_once(make_event: Any) -> None:
+    asked = one(answers(make_event, started(), PROFILED, code(trusted=True)))
+    assert (asked.purpose, asked.trusted, asked.renderer, asked.limits.seconds) == ("full", True, "r", 600)
+
+
+@pytest.mark.parametrize(("rows", "purpose"), [(1999, "full"), (2000, "full"), (2001, "debug"), (100_000, "debug")])
+def test_a_sample_of_all_rows_is_no_sample(make_event: Any, rows: int, purpose: str) -> None:
+    assert one(answers(make_event, started(rows), PROFILED, code())).purpose == purpose
+
+
+def test_a_debug_execution_that_went_well_is_followed_by_the_full_one(make_event: Any) -> None:
+    asked = one(answers(make_event, started(), PROFILED, code(), finished()))
+    assert (asked.purpose, asked.attempt) == ("full", "a1")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        finished(ok=False, failure="data"),
+        finished(purpose="full"),
+        finished(purpose="seed"),
+        finished(program="sha256-of-an-earlier-text"),
+        finished(attempt="unheard of"),
+    ],
+)
+def test_other_results_are_answered_by_silence(make_event: Any, result: ExecutionFinished) -> None:
+    assert answers(make_event, started(), PROFILED, code(), result) == ()
+
+
+@pytest.mark.parametrize("end", [StopRequested(), SelectionStarted(reason="time")])
+@pytest.mark.parametrize("last", [code(), finished()])
+def test_nothing_is_begun_once_the_run_is_ending(make_event: Any, end: Payload, last: Payload) -> None:
+    assert answers(make_event, started(), PROFILED, code(), end, last) == ()
+
+
+@pytest.mark.parametrize(
+    ("budget", "spent", "active", "seconds"),
+    [
+        (Budget(), 0, 1e6, 600),
+        (Budget(seconds=1000), 0, 900, 100),
+        (Budget(seconds=1000), 0, 100, 600),
+        (Budget(execution_seconds=300), 250, 900, 50),
+        (Budget(seconds=1000, execution_seconds=900), 100, 990, 10),
+        (Budget(seconds=1000), 0, 1000, None),
+        (Budget(execution_seconds=200), 250, 0, None),
+    ],
+)
+def test_limits_are_cut_to_what_is_left(
+    make_event: Any, budget: Budget, spent: float, active: float, seconds: float | None
+) -> None:
+    past = finished("a0", "full", seconds=float(spent))
+    found = answers(make_event, started(budget=budget), PROFILED, past, code(trusted=True), active=active)
+    limits = [r.limits.seconds for r in found if isinstance(r, ExecutionRequested)]
+    assert limits == ([] if seconds is None else [seconds])
+
+
+MEMBER = {f"members/k/{name}": artifact(name) for name in ("oof.csv", "submission.csv")}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "reused"),
+    [
+        (finished("a0", "full", outputs=MEMBER), True),
+        (finished("baseline", "rerun", outputs=MEMBER), True),
+        (finished("a0", "full", outputs=MEMBER, seed=6), False),
+        (finished("a0", "full", outputs=MEMBER, partition=1), False),
+        (finished("a0", "debug", outputs=MEMBER), False),
+        (finished("a0", "audit", outputs=MEMBER, masked_fold=0), False),
+        (finished("a0", "full", outputs=MEMBER, ok=False), False),
+        (finished("a0", "full", outputs={"members/k/oof.csv": artifact("oof.csv")}), False),
+    ],
+)
+def test_members_are_reused_only_with_the_same_seed_and_partition(
+    make_event: Any, earlier: ExecutionFinished, reused: bool
+) -> None:
+    asked = one(answers(make_event, started(), PROFILED, earlier, code(trusted=True, members=("k", "unknown"))))
+    assert set(asked.inputs) == BASE | (set(MEMBER) if reused else set())
+
+
+def test_settings_of_the_run_set_the_limits(make_event: Any) -> None:
+    table = {"sandbox": {"seconds": 33.0, "memory_mb": 99, "cores": 2, "processes": 7}}
+    limits = one(answers(make_event, started(settings=table), PROFILED, code(trusted=True))).limits
+    assert (limits.seconds, limits.memory_mb, limits.cores, limits.processes) == (33.0, 99, 2, 7)
+
+
+def test_the_plugin_is_the_default_runner() -> None:
+    assert (plugin.name, plugin.role, plugin.default) == ("sandbox", "runner", True)
+    (effect,) = plugin.effects
+    assert (effect.policy, effect.pool, effect.attempts) == ("reconcile", "cores", 2)
