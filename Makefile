@@ -25,6 +25,7 @@ slow: $(VENV)/.gome-test
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: $(VENV)/.gome-test
+	@$(BIN)/python tests/bench/log_bench.py
 	@$(BIN)/python -m pytest tests/bench -m bench -s $(ARGS)
 
 check: $(VENV)/.gome-test

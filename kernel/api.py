@@ -22,9 +22,9 @@ import msgspec
 from gome.events import Budget, Task, Trajectory
 from gome.kernel.connect import Connection, connect, grades
 from gome.kernel.errors import GomeError, UsageError
+from gome.kernel.profiles import find_profile
 from gome.kernel.report import report
 from gome.kernel.results import Summary, folder_for, summarise, write
-from gome.kernel.profiles import find_profile
 from gome.kernel.settings import Settings, load, seconds
 from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Launcher, Request, TaskOptions
 

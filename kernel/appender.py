@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
+
 from gome.events import Codec, Draft, Lane, Origin, Saying, Writer, move_out
 from gome.kernel.errors import OversizeRecord
 from gome.kernel.plugin import Artifacts, Plugin

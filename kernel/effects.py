@@ -210,7 +210,7 @@ class Performer:
             draw=Draw(started.seed, intent),
             call=self._caller(found, plugin),
             cancelled=lambda: bool(found.cancel) or not state.is_open(intent),
-            log=self.log.bind(event_id=intent[:12], causation=found.event.cause[:12], correlation=found.event.corr[:12]),
+            log=self.log.bind(event_id=intent, causation_id=found.event.cause, correlation_id=found.event.corr),
             deadline=self.live.seconds_left(),
             slot=slot,
             vault=self.shop.vault(self.live.run, intent) if plugin.role == "scorer" else None,

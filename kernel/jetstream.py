@@ -1,10 +1,9 @@
-"""One connection to a NATS server, with the traps of the client library closed. The only home of `import nats`.
+"""One connection to a NATS server, with the traps of the client library closed. The home of `import nats`.
 
 What it adds to nats-py: requests that were sent and lost their answer are told apart from requests that never left
-(`Unanswered` and plain `LogUnreachable`), nobody waits on a future that nobody will resolve (a broken connection ends
-all of them at once), a permission violation or a wrong token becomes an error that says so, nothing is buffered while
-the server is away, and a client that closed for good is replaced, with its subscriptions. The logs
-(`gome.kernel.log_jetstream`) and the work queue (`gome.kernel.queue`) share one connection.
+(`Unanswered` and plain `LogUnreachable`), a permission violation or a wrong token becomes an error that says so,
+nothing is buffered while the server is away, and a client that closed for good is replaced, with its subscriptions.
+The logs (`gome.kernel.log_jetstream`) and the work queue (`gome.kernel.queue`) share one connection.
 """
 
 from __future__ import annotations
@@ -23,55 +22,31 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from gome.kernel.errors import GomeError, LogUnreachable, OversizeRecord
+from gome.kernel.answers import ApiError, Asked, Unanswered, Waiting, headers_size, parse
+from gome.kernel.errors import LogUnreachable, OversizeRecord
 
-Receive = Callable[[Msg], Awaitable[None]]
+__all__ = ["ApiError", "Connection", "Subscription", "Unanswered", "headers_size", "parse"]
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
-GATHERS = 6
+_GATHERS = 6
 """Answers of many messages at once, per connection: the server cuts off a client that has 64 MiB outstanding."""
-_PENDING_BYTES = 64 * 1024 * 1024
-
-
-class Unanswered(LogUnreachable):
-    """A request was sent and its answer did not come: whether it took effect is unknown."""
-
-
-class ApiError(GomeError):
-    """JetStream refused a request. `code` is its error code (10071, …), `status` the HTTP-like class."""
-
-    def __init__(self, code: int, status: int, description: str) -> None:
-        super().__init__(description)
-        self.code = code
-        self.status = status
 
 
 @dataclass(eq=False)
 class Subscription:
     """Interest in a subject that outlives reconnects and replaced clients. `missed` is called when messages may have
-    been lost: after a reconnect, or when the local buffer of `pending_bytes` overflowed."""
+    been lost: after a reconnect, or when the local buffer overflowed."""
 
     subject: str
-    receive: Receive
+    receive: Callable[[Msg], Awaitable[None]]
     missed: Callable[[], None]
-    pending_bytes: int = _PENDING_BYTES
     held: Any = None
-
-
-@dataclass(eq=False)
-class _Asked:
-    """A request on its way: the future of its last message, and those before it when there may be several."""
-
-    subject: str
-    future: asyncio.Future[Msg]
-    parts: list[Msg] | None = None
-    timer: asyncio.TimerHandle | None = None
-    seen: int = 0
 
 
 @dataclass(eq=False)
 class Connection:
     """A connection to `url`, made on the first request. Times are in seconds: `connect_timeout` for the first
-    connection, `timeout` for one answer, `patience` for the server to come back before an error is raised."""
+    connection, `timeout` for one answer, `patience` for the server to come back before an error is raised.
+    `pending_bytes` bounds what is received and not yet looked at."""
 
     url: str
     token: str = field(default="", repr=False)
@@ -82,23 +57,24 @@ class Connection:
     connect_timeout: float = 3.0
     timeout: float = 5.0
     patience: float = 15.0
-    pending_bytes: int = _PENDING_BYTES
-    _client: Client | None = None
-    _inbox: str = ""
-    _counter: int = 0
-    _users: int = 0
-    _closed: bool = False
-    _refused: str = ""
-    _trouble: str = ""
-    _up: asyncio.Event = field(default_factory=asyncio.Event)
-    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _gathering: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(GATHERS))
-    _waiting: dict[str, _Asked] = field(default_factory=dict)
-    _forbidden: set[str] = field(default_factory=set)
-    _subscriptions: list[Subscription] = field(default_factory=list)
-    _on_return: list[Callable[[], None]] = field(default_factory=list)
-    _rebuilding: asyncio.Task[None] | None = None
-    _doubting: asyncio.Task[None] | None = None
+    pending_bytes: int = 64 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        self._client: Client | None = None
+        self._inbox = ""
+        self._users = 0
+        self._closed = False
+        self._refused = ""
+        self._trouble = ""
+        self._up = asyncio.Event()
+        self._opening = asyncio.Lock()
+        self._gathering = asyncio.Semaphore(_GATHERS)
+        self._waiting = Waiting(self.where, self._doubt)
+        self._forbidden: set[str] = set()
+        self._subscriptions: list[Subscription] = []
+        self._on_return: list[Callable[[], None]] = []
+        self._rebuilding: asyncio.Task[None] | None = None
+        self._doubting: asyncio.Task[None] | None = None
 
     @property
     def where(self) -> str:
@@ -128,10 +104,9 @@ class Connection:
 
     async def open(self) -> None:
         """Connect if that has not been done; raises `LogUnreachable` within `connect_timeout`."""
-        if self._client is None:
-            async with self._opening:
-                if self._client is None:
-                    await self._connect()
+        async with self._opening:
+            if self._client is None:
+                await self._connect()
 
     async def close(self) -> None:
         """Close for good; whoever waits for an answer gets `Unanswered`."""
@@ -140,7 +115,7 @@ class Connection:
             if task is not None:
                 task.cancel()
         client, self._client = self._client, None
-        self._end_waiting("the connection was closed")
+        self._waiting.end("the connection was closed")
         if client is not None:
             await client.close()
 
@@ -149,46 +124,39 @@ class Connection:
     ) -> Msg:
         """Publish and await the answer. Raises `Unanswered` when it may have been received and none came, plain
         `LogUnreachable` when it was surely not: no connection within `patience`, or not permitted."""
-        future = asyncio.get_running_loop().create_future()
-        return await self._ask(_Asked(subject, future), payload, headers, timeout)
+        client = await self._ready()
+        asked = self._waiting.add(subject, timeout or self.timeout, several=False)
+        return await self._ask(client, asked, payload, headers)
 
     async def gather(self, subject: str, payload: bytes, timeout: float = 0.0) -> list[Msg]:
         """Publish and await several messages; the last one is the status message that ends the answer. `timeout`
         is the longest silence."""
-        asked = _Asked(subject, asyncio.get_running_loop().create_future(), [])
         async with self._gathering:
-            last = await self._ask(asked, payload, None, timeout)
-        return [*(asked.parts or ()), last]
+            client = await self._ready()
+            asked = self._waiting.add(subject, timeout or self.timeout, several=True)
+            last = await self._ask(client, asked, payload, None)
+            return [*(asked.parts or ()), last]
 
-    async def _ask(
-        self, asked: _Asked, payload: bytes, headers: Mapping[str, str] | None, timeout: float
-    ) -> Msg:
-        client = await self._ready()
-        size = headers_size(headers) + len(payload)
-        if size > client.max_payload:
-            # The library checks the payload alone; the server then closes the connection for good.
-            raise OversizeRecord(f"a message of {size:,} bytes exceeds the {client.max_payload:,} of {self.where}")
-        self._counter += 1
-        token = str(self._counter)
-        self._waiting[token] = asked
-        self._arm(token, asked, timeout or self.timeout)
+    async def _ask(self, client: Client, asked: Asked, payload: bytes, headers: Mapping[str, str] | None) -> Msg:
         try:
+            size = headers_size(headers) + len(payload)
+            if size > client.max_payload:
+                # The library checks the payload alone; the server then closes the connection for good.
+                raise OversizeRecord(f"a message of {size:,} bytes exceeds the {client.max_payload:,} of {self.where}")
             # The library may write headers of its own into the dict it is given: it gets its own.
-            await client.publish(
-                asked.subject, payload, reply=f"{self._inbox}.{token}", headers=dict(headers) if headers else None
-            )
-            return await asked.future
+            own = dict(headers) if headers else None
+            await client.publish(asked.subject, payload, reply=f"{self._inbox}.{asked.token}", headers=own)
+            message: Msg = await asked.future
+            return message
         finally:
-            if asked.timer is not None:
-                asked.timer.cancel()
-            self._waiting.pop(token, None)
+            self._waiting.remove(asked)
 
     async def send(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
-        """Publish without an answer."""
+        """Publish without awaiting an answer; one that comes goes to `reply`."""
         client = await self._ready()
         await client.publish(subject, payload, reply=reply)
 
-    async def api(self, call: str, body: object = None, *, timeout: float = 0.0) -> dict[str, Any]:
+    async def api(self, call: str, body: object = None) -> dict[str, Any]:
         """Ask `$JS.API.<call>`; asked again while the server is away or starting, so only for requests that may be
         repeated. Raises `ApiError`, `LogUnreachable`."""
         payload = b"" if body is None else msgspec.json.encode(body)
@@ -196,7 +164,7 @@ class Connection:
         until = loop.time() + self.patience
         while True:
             try:
-                return parse(await self.request(f"$JS.API.{call}", payload, timeout=timeout))
+                return parse(await self.request(f"$JS.API.{call}", payload))
             except Unanswered:
                 if loop.time() >= until:
                     raise
@@ -214,14 +182,19 @@ class Connection:
         self._on_return.append(call)
 
     async def subscribe(
-        self, subject: str, receive: Receive, missed: Callable[[], None], pending_bytes: int = 0
+        self, subject: str, receive: Callable[[Msg], Awaitable[None]], missed: Callable[[], None]
     ) -> Subscription:
         """Receive a subject's messages until `unsubscribe`; the server knows of it when this returns."""
         client = await self._ready()
-        wanted = Subscription(subject, receive, missed, pending_bytes or self.pending_bytes)
+        wanted = Subscription(subject, receive, missed)
+        try:
+            await self._attach(client, wanted)
+        except nats.errors.Error as error:
+            raise LogUnreachable(self._away()) from error
         self._subscriptions.append(wanted)
-        await self._attach(client, wanted)
-        await self.flush()
+        # Whether it was permitted has arrived when the server answers what was sent after it.
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await client.flush(timeout=max(1, int(self.timeout)))
         if subject.lower() in self._forbidden:
             await self.unsubscribe(wanted)
             raise LogUnreachable(f"{self.where} does not permit us to read {subject}; ask for other credentials")
@@ -233,12 +206,6 @@ class Connection:
             self._subscriptions.remove(wanted)
             with contextlib.suppress(nats.errors.Error):
                 await wanted.held.unsubscribe()
-
-    async def flush(self) -> None:
-        """Wait until the server has processed what was sent; a connection lost meanwhile is somebody else's news."""
-        client = await self._ready()
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await client.flush(timeout=max(1, int(self.timeout)))
 
     async def up(self) -> None:
         """Wait until there is a connection, however long; `LogUnreachable` when the server refuses us."""
@@ -281,27 +248,7 @@ class Connection:
         `connect_timeout`, and a refusal ends it at once."""
         client = Client()
         self._refused = ""
-        options: dict[str, Any] = {"token": self.token or None}
-        if self.user:
-            options = {"user": self.user, "password": self.password}
-        attempt = asyncio.ensure_future(
-            client.connect(
-                self.url,
-                name=self.name,
-                error_cb=self._on_error,
-                disconnected_cb=self._on_disconnected,
-                reconnected_cb=self._on_reconnected,
-                closed_cb=self._on_closed,
-                # Buffered publishes are sent after a reconnect, long after their callers gave up: no buffer.
-                pending_size=-1,
-                max_reconnect_attempts=-1,
-                reconnect_time_wait=0.2,  # type: ignore[arg-type]  # slept on, so a float will do
-                connect_timeout=max(1, int(self.connect_timeout)),
-                ping_interval=20,
-                inbox_prefix=self.inbox_prefix,
-                **options,
-            )
-        )
+        attempt = asyncio.ensure_future(self._dial(client))
         try:
             until = asyncio.get_running_loop().time() + self.connect_timeout
             while not attempt.done():
@@ -311,48 +258,52 @@ class Connection:
             attempt.result()
             self._inbox = client.new_inbox()
             self._client = client
-            await client.subscribe(
-                f"{self._inbox}.*", cb=self._on_answer, pending_bytes_limit=self.pending_bytes
-            )
+            await client.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_bytes_limit=self.pending_bytes)
             for wanted in self._subscriptions:
                 await self._attach(client, wanted)
             await client.flush()
         except (nats.errors.Error, OSError) as error:
+            self._client = None
             self._trouble = self._trouble or str(error)
             raise LogUnreachable(self._away()) from error
         finally:
-            if not attempt.done():
-                attempt.cancel()
-                with contextlib.suppress(BaseException):
-                    await attempt
             if self._client is not client:
+                attempt.cancel()
+                await asyncio.gather(attempt, return_exceptions=True)
                 with contextlib.suppress(Exception):
                     await client.close()
         self._trouble = ""
         self._up.set()
 
-    async def _attach(self, client: Client, wanted: Subscription) -> None:
-        wanted.held = await client.subscribe(
-            wanted.subject, cb=wanted.receive, pending_bytes_limit=wanted.pending_bytes
+    async def _dial(self, client: Client) -> None:
+        access: dict[str, Any] = {"token": self.token or None}
+        if self.user:
+            access = {"user": self.user, "password": self.password}
+        await client.connect(
+            self.url,
+            name=self.name,
+            error_cb=self._on_error,
+            disconnected_cb=self._on_disconnected,
+            reconnected_cb=self._on_reconnected,
+            closed_cb=self._on_closed,
+            # Buffered publishes are sent after a reconnect, long after their callers gave up: no buffer.
+            pending_size=-1,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it is slept on, so a float will do
+            connect_timeout=max(1, int(self.connect_timeout)),
+            ping_interval=20,
+            inbox_prefix=self.inbox_prefix,
+            **access,
         )
 
-    def _arm(self, token: str, asked: _Asked, timeout: float) -> None:
-        # A timer instead of asyncio.timeout: it costs half, and this is the path of every append.
-        asked.timer = asyncio.get_running_loop().call_later(timeout, self._expire, token, timeout)
+    async def _attach(self, client: Client, wanted: Subscription) -> None:
+        wanted.held = await client.subscribe(wanted.subject, cb=wanted.receive, pending_bytes_limit=self.pending_bytes)
 
-    def _expire(self, token: str, timeout: float) -> None:
-        asked = self._waiting.get(token)
-        if asked is None or asked.future.done():
-            return
-        if asked.parts is not None and len(asked.parts) > asked.seen:
-            asked.seen = len(asked.parts)
-            self._arm(token, asked, timeout)
-            return
-        asked.future.set_exception(Unanswered(f"{self.where} did not answer {asked.subject} within {timeout:g} s"))
+    def _doubt(self) -> None:
         if self._doubting is None:
-            self._doubting = asyncio.ensure_future(self._doubt())
+            self._doubting = asyncio.ensure_future(self._ping())
 
-    async def _doubt(self) -> None:
+    async def _ping(self) -> None:
         """After an answer that did not come: a connection that cannot even answer a ping is made anew."""
         client = self._client
         try:
@@ -364,19 +315,8 @@ class Connection:
         finally:
             self._doubting = None
 
-    def _end_waiting(self, reason: str) -> None:
-        for asked in list(self._waiting.values()):
-            if not asked.future.done():
-                asked.future.set_exception(Unanswered(f"{self.where} did not answer {asked.subject}: {reason}"))
-
     async def _on_answer(self, message: Msg) -> None:
-        asked = self._waiting.get(message.subject.rpartition(".")[2])
-        if asked is None or asked.future.done():
-            return
-        if asked.parts is not None and not (message.headers and "Status" in message.headers):
-            asked.parts.append(message)
-        else:
-            asked.future.set_result(message)
+        self._waiting.receive(message.subject.rpartition(".")[2], message)
 
     async def _on_error(self, error: Exception) -> None:
         text = str(error).lower()
@@ -393,23 +333,17 @@ class Connection:
 
     def _deny(self, verb: str, subject: str) -> None:
         # The server reports a violation once and answers nothing; the library lets the caller wait for its time-out.
-        if verb == "subscription":
-            self._forbidden.add(subject)
-        if verb == "subscription" and subject.startswith(self._inbox.lower()):
-            self._refused = f"it does not permit us to receive answers on {subject}"
-            self._end_waiting(self._refused)
+        if verb == "publish":
+            self._waiting.deny(subject)
             return
-        for asked in list(self._waiting.values()):
-            if asked.subject.lower() == subject and not asked.future.done():
-                asked.future.set_exception(
-                    LogUnreachable(
-                        f"{self.where} does not permit us to publish to {asked.subject}; ask for other credentials"
-                    )
-                )
+        self._forbidden.add(subject)
+        if subject.startswith(self._inbox.lower()):
+            self._refused = f"it does not permit us to receive answers on {subject}"
+            self._waiting.end(self._refused)
 
     async def _on_disconnected(self) -> None:
         self._up.clear()
-        self._end_waiting("the connection was lost")
+        self._waiting.end("the connection was lost")
 
     async def _on_reconnected(self) -> None:
         self._refused = self._trouble = ""
@@ -425,41 +359,19 @@ class Connection:
     async def _on_closed(self) -> None:
         """The library gave up for good (any protocol error does that): replace the client."""
         self._up.clear()
-        self._end_waiting("the connection was closed")
+        self._waiting.end("the connection was closed")
         if not self._closed and self._rebuilding is None and self._client is not None:
+            self._client = None
             self._rebuilding = asyncio.ensure_future(self._rebuild())
 
     async def _rebuild(self) -> None:
-        self._client = None
         try:
             while not self._closed:
                 try:
-                    async with self._opening:
-                        if self._client is None:
-                            await self._connect()
+                    await self.open()
                     self._returned()
                     return
                 except LogUnreachable:
                     await asyncio.sleep(0.5)
         finally:
             self._rebuilding = None
-
-
-def parse(reply: Msg) -> dict[str, Any]:
-    """A JetStream answer as a dict; raises `ApiError` for errors and for "no responders" (status 503)."""
-    if reply.headers and not reply.data and reply.headers.get("Status") == "503":
-        raise ApiError(0, 503, f"nobody answers {reply.headers.get('Nats-Subject', 'there')}")
-    try:
-        answer: dict[str, Any] = msgspec.json.decode(reply.data)
-    except msgspec.MsgspecError as error:
-        raise ApiError(0, 500, f"an answer does not decode: {error}") from error
-    if fault := answer.get("error"):
-        raise ApiError(fault.get("err_code", 0), fault.get("code", 0), fault.get("description", "unknown error"))
-    return answer
-
-
-def headers_size(headers: Mapping[str, str] | None) -> int:
-    """Bytes that headers take in a message."""
-    if not headers:
-        return 0
-    return 14 + sum(len(key.encode()) + len(value.encode()) + 4 for key, value in headers.items())

@@ -61,6 +61,7 @@ class _Life:
     stopped: bool = False
     exhausted: set[str] = field(default_factory=set)
     selected: SubmissionSelected | None = None
+    closing: str | None = None
     finished: bool = False
 
 
@@ -83,6 +84,12 @@ def _evolve(state: _Life, event: Event) -> _Life:
             state.exhausted.add(limit)
         case SubmissionSelected():
             state.selected = payload
+        case SubmissionScored(attempt="final") | SubmissionRejected(attempt="final"):
+            state.closing = ""
+        case EffectFailed(kind="ScoreRequested", attempt="final") | EffectCancelled(
+            kind="ScoreRequested", attempt="final"
+        ):
+            state.closing = "the final score could not be computed"
         case RunFinished():
             state.finished = True
     return state
@@ -97,6 +104,15 @@ def _select(state: _Life, reason: str) -> list[Payload]:
     if state.selecting:
         return []
     return [SelectionStarted(reason=reason), *_call_off(state, reason, ("AlarmRequested", "ScoreRequested"))]
+
+
+def _close(state: _Life, event: Event, reason: str) -> list[Payload]:
+    """End the run once nothing is in flight any more; what still is, is called off when the final score comes."""
+    if not any(kind != "AlarmRequested" for kind in state.open.values()):
+        return _finish(state, reason)
+    if getattr(event.payload, "attempt", "") == FINAL:
+        return _call_off(state, "the run ends", ("AlarmRequested",))
+    return []
 
 
 def _finish(state: _Life, reason: str) -> list[Payload]:
@@ -132,12 +148,8 @@ def _decide(state: _Life, event: Event, draw: Draw) -> list[Payload]:
             return [RunFinished(outcome="failed", reason="final selection did not come to an end")]
         case SelectionFailed(reason=reason):
             return [RunFinished(outcome="failed", reason=reason)]
-        case SubmissionScored(attempt="final") | SubmissionRejected(attempt="final"):
-            return _finish(state, "")
-        case EffectFailed(kind="ScoreRequested", attempt="final") | EffectCancelled(
-            kind="ScoreRequested", attempt="final"
-        ):
-            return _finish(state, "the final score could not be computed")
+    if state.closing is not None:
+        return _close(state, event, state.closing)
     over = state.ledger.over()
     if over and over[0] != "seconds" and over[0] not in state.exhausted:
         name, spent_, allowed = over

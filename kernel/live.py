@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import anyio
+
 from gome.events import Commit, Draft, Sealed
 from gome.kernel.appender import Scribe
 from gome.kernel.errors import Conflict

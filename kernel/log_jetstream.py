@@ -21,16 +21,14 @@ from typing import Any
 import msgspec
 
 from gome.events import Draft, Head, RecordError, Sealed, follows, seal, unseal
+from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, LogDamaged, LogUnreachable, UsageError
-from gome.kernel.jetstream import ApiError, Connection, Unanswered, headers_size, parse
+from gome.kernel.jetstream import Connection
 from gome.kernel.log import Clock
+from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
 from gome.kernel.log_checks import behind, check_name, check_next, check_size, conflict, damaged, unknown_run
 from gome.kernel.log_live import Live
 
-BATCH_BYTES = 4 * 1024 * 1024
-"""Bytes asked for at once; a reader holds two batches at most, the one in use and the next."""
-_SMALLEST_BATCH = 65_536
-_EMPTY_ANSWERS = 40
 _WRONG_LAST = (10071, 10164)
 _NOT_FOUND = 10037
 
@@ -69,7 +67,11 @@ class JetStreamLog:
         connection.retain()
 
     async def append(self, draft: Draft, head: Head) -> Sealed:
-        """See `EventLog.append`. A cancelled append has an unknown outcome, as one that timed out."""
+        """See `EventLog.append`. A cancelled append has an unknown outcome, as one that timed out.
+
+        The draft's own record is looked for behind `head`, and for two minutes by the server wherever it is. Who
+        appends later than that must have folded the run up to `head` and know that the draft is not in it.
+        """
         if draft.tenant != self._tenant:
             raise UsageError(f"this log belongs to tenant {self._tenant}, the draft to {draft.tenant}")
         names = [check_name(what, value) for what, value in (("run id", draft.run), ("role", draft.role))]
@@ -86,9 +88,7 @@ class JetStreamLog:
         check_size(draft, headers_size(headers) + len(record.stored), limit)
         return await self._publish(draft, head, record, subject, headers)
 
-    async def _publish(
-        self, draft: Draft, head: Head, record: Sealed, subject: str, headers: dict[str, str]
-    ) -> Sealed:
+    async def _publish(self, draft: Draft, head: Head, record: Sealed, subject: str, headers: dict[str, str]) -> Sealed:
         """Publish until the outcome is known. Publishing the same record on the same head again is harmless: the
         compare-and-swap lets at most one of the copies in."""
         loop = asyncio.get_running_loop()
@@ -175,55 +175,10 @@ class JetStreamLog:
                         # A message dropped on the way to us looks the same: only what is wrong twice is damage.
                         if tried == at.seq:
                             raise
-                        tried, size = at.seq, _SMALLEST_BATCH
+                        tried, size = at.seq, SMALLEST_BATCH
                         break
                     at = record.head
                     yield record
-
-    async def _fetch(
-        self, run: str, first: int, last: int, size: int = BATCH_BYTES
-    ) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Stored messages of a run from stream sequence `first` to `last`, which is reached or an error is raised;
-        in between, messages may be missing. The next batch is on its way while one is used."""
-        loop = asyncio.get_running_loop()
-        came, empty = loop.time(), 0
-        ahead = asyncio.ensure_future(self._batch(run, first, size))
-        try:
-            while first <= last:
-                batch = await ahead
-                if batch:
-                    came, empty = loop.time(), 0
-                    first = batch[-1][0] + 1
-                else:
-                    # A replica that answers may be behind the leader that named the head, or the answer got lost.
-                    empty += batch is not None
-                    size = max(_SMALLEST_BATCH, size // 4)
-                    if empty > _EMPTY_ANSWERS:
-                        raise _ends_early(run, first, last, self.name)
-                    if batch is None and loop.time() - came > self._connection.patience:
-                        raise LogUnreachable(f"{self.name} does not answer requests for records of run {run}")
-                    await asyncio.sleep(0.05)
-                if first <= last:
-                    ahead = asyncio.ensure_future(self._batch(run, first, size))
-                for revision, stored in batch or ():
-                    if revision <= last:
-                        yield revision, stored
-        finally:
-            ahead.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await ahead
-
-    async def _batch(self, run: str, first: int, size: int) -> list[tuple[int, bytes]] | None:
-        """One answer: messages from `first` on, none when there are none, None when there was no (whole) answer."""
-        body = {"seq": first, "next_by_subj": self._filter(run), "batch": 100_000, "max_bytes": size}
-        try:
-            messages = await self._connection.gather(f"$JS.API.DIRECT.GET.{self._stream}", msgspec.json.encode(body))
-        except Unanswered:
-            return None
-        status = (messages[-1].headers or {}).get("Status")
-        if len(messages) == 1 and status != "404":
-            return None
-        return [(int((m.headers or {})["Nats-Sequence"]), m.data) for m in messages[:-1]]
 
     async def follow(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.follow`."""
@@ -318,6 +273,12 @@ class JetStreamLog:
             await self._live.close()
             await self._connection.release()
 
+    def _fetch(
+        self, run: str, first: int, last: int, size: int = BATCH_BYTES
+    ) -> AsyncGenerator[tuple[int, bytes], None]:
+        where = Where(run, self._stream, self._filter(run), self.name)
+        return fetch(self._connection, where, first, last, size)
+
     def _filter(self, run: str) -> str:
         return f"{self._prefix}.{self._tenant}.{run}.>"
 
@@ -366,14 +327,6 @@ def stream_config(stream: str, prefix: str, replicas: int = 1) -> dict[str, Any]
         "duplicate_window": 120_000_000_000,
         "republish": {"src": f"{prefix}.{wild}", "dest": f"{prefix}.live.{places}"},
     }
-
-
-def _ends_early(run: str, first: int, last: int, where: str) -> LogDamaged:
-    return LogDamaged(
-        f"run {run} is damaged in {where}: record {last} is its head, but from record {first} on nothing can be read; "
-        "restore it from an export",
-        run=run,
-    )
 
 
 def _claimed(stored: bytes) -> int:

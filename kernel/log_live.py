@@ -13,8 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from nats.aio.msg import Msg
-
+from gome.kernel.answers import Message
 from gome.kernel.jetstream import Connection, Subscription
 
 _BUFFERED = 8 * 1024 * 1024
@@ -99,7 +98,7 @@ class Live:
             for follower in followers:
                 follower.miss()
 
-    async def _receive(self, message: Msg) -> None:
+    async def _receive(self, message: Message) -> None:
         followers = self._followers.get(message.subject.split(".")[self._run_token])
         if followers and message.headers:
             revision = int(message.headers["Nats-Sequence"])

@@ -19,6 +19,7 @@ from gome.events import Draw, Event, Intent, Payload, RunStarted, SubmissionGrad
 if TYPE_CHECKING:
     import click
     import structlog
+
     from gome.events import Cost
 
 Role = Literal[

@@ -17,8 +17,9 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
+from gome.kernel.answers import ApiError, Unanswered, parse
 from gome.kernel.errors import LogUnreachable
-from gome.kernel.jetstream import ApiError, Connection, Subscription, Unanswered, parse
+from gome.kernel.jetstream import Connection, Subscription
 from gome.kernel.log_checks import check_name
 
 REMEMBERED = 120.0

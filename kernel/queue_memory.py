@@ -69,9 +69,7 @@ class MemoryQueue:
             slots.take()
             kept.deliveries += 1
             kept.free_at = self._clock() + self._ack_wait
-            yield WorkItem(
-                kept.role, kept.kind, kept.run, kept.intent, kept.deliveries, self._answering(kept, slots)
-            )
+            yield WorkItem(kept.role, kept.kind, kept.run, kept.intent, kept.deliveries, self._answering(kept, slots))
 
     async def close(self) -> None:
         """See `Queue.close`."""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 from anyio import to_thread
+
 from gome.events import (
     Attempt,
     Challenge,

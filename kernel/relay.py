@@ -6,14 +6,18 @@ result, and offers it all once more when the queue says that it lost something. 
 
 from __future__ import annotations
 
+import anyio
 import structlog
 
+from gome.events import EffectCancelled, result_id
 from gome.kernel.errors import LogUnreachable
 from gome.kernel.live import LiveRun
 from gome.kernel.queue import Queue
 
 AGAIN = 5.0
 """Seconds until an intent is offered again when the queue could not be reached."""
+GRACE = 5.0
+"""Seconds that a worker has to say that an intent was called off."""
 
 
 class Relay:
@@ -36,9 +40,23 @@ class Relay:
                 except LogUnreachable as error:
                     self._log.warning("the work queue does not answer", run=live.run, error=str(error))
                     await live.time.sleep(AGAIN)
-            await live.changed(lambda: not live.state.is_open(intent))
+            await live.changed(lambda: not live.state.is_open(intent) or bool(live.state.open[intent].cancel))
+            if live.state.is_open(intent):
+                await self._call_off(live, intent)
         finally:
             del self._offered[key]
+
+    async def _call_off(self, live: LiveRun, intent: str) -> None:
+        """A worker that has the intent says that it was called off; when none does in time, we do."""
+        with anyio.move_on_after(GRACE):
+            await live.changed(lambda: not live.state.is_open(intent))
+        found = live.state.open.get(intent)
+        if found is not None:
+            attempt = str(getattr(found.event.payload, "attempt", ""))
+            gone = EffectCancelled(intent=intent, kind=found.event.type, reason=found.cancel, attempt=attempt)
+            said = live.state.codec.saying(result_id(intent), gone, cause=intent, corr=found.event.corr)
+            draft = live.scribe.draft("effect", "kernel", intent, [said])
+            await live.commit(draft, still=lambda: live.state.is_open(intent))
 
     async def keep(self) -> None:
         """Offer everything again whenever the queue has lost what it held; runs until cancelled."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+
 from gome.events import Codec, Commit, Intent, Saying, Sealed, Wire, result_id
 from gome.kernel.cursor import Answer
 from gome.kernel.errors import Diverged
@@ -21,7 +22,7 @@ from gome.kernel.plugin import Artifacts, Plugin
 from gome.kernel.state import NOT_RESULTS, RunState
 
 _DIGEST = re.compile(rb'"(?:digest|\$ref)":"(sha256-[0-9a-f]{64})","\$?size"')
-"""An `Artifact` or a moved-out `Text` in stored bytes; other digests (programs, hidden answers) name nothing to fetch."""
+"""An `Artifact` or a moved-out `Text` in stored bytes; other digests (of programs, hidden answers) name no file."""
 
 
 @dataclass(frozen=True)

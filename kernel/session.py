@@ -96,7 +96,7 @@ class Session:
             if not self.live.state.is_open(intent):
                 spool.drop(run, intent)
         for path in left.torn:
-            self.log.warning("a spooled result is not whole and is ignored; its effect is performed again", file=str(path))
+            self.log.warning("a spooled result is not whole; its effect is performed again", file=str(path))
 
     async def _decide(self, answer: Answer) -> None:
         """Append one decision, unless a copy of its decider has done so meanwhile."""

@@ -1,100 +1,19 @@
-"""`gome runs`: what is in the log, newest last.
-
-A row is a projection of one run. Rows are kept beside the log (`$GOME_HOME/runs.json`) under the hash of the head they
-were folded to, so only runs that went on since are read again; the file is a cache and may be removed.
-"""
+"""`gome runs`: what is in the log, newest last, from the run index."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
-import msgspec
 
 from gome.kernel.cli.opening import complete, json_option, nats_option, opened
 from gome.kernel.cli.output import duration, emit, moment, say, table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from gome.kernel.connect import Connection
-    from gome.kernel.state import RunState
 
-
-class Row(msgspec.Struct, frozen=True):
-    """A run as it is listed. `state` is done, stopped or failed once it is finished, else suspended or open; `owner`
-    names the process that drives it right now, on this machine."""
-
-    run: str
-    task: str
-    metric: str
-    state: str
-    best: float | None
-    steps: int
-    accepted: int
-    events: int
-    seconds: float
-    started: float
-    owner: str = ""
-
-
-class _Kept(msgspec.Struct, frozen=True):
-    hash: str
-    row: Row
-
-
-def row_of(run: str, state: RunState) -> Row:
-    """The row of a folded run."""
-    t = state.trajectory
-    task = t.started.task if t.started else None
-    best = t.best_attempt()
-    return Row(
-        run=run,
-        task=task.name if task else "",
-        metric=task.metric.name if task else "",
-        state=t.finished.outcome if t.finished else ("suspended" if t.suspended else "open"),
-        best=t.selected.score if t.selected else (best.score if best else None),
-        steps=len(t.attempts),
-        accepted=len(t.accepted_attempts()),
-        events=state.events,
-        seconds=round(t.active, 3),
-        started=t.started_at,
-    )
-
-
-async def listing(connection: Connection) -> list[Row]:
-    """Every run of the log in the order of their starts; those whose head has moved are folded again."""
-    from gome.kernel.cli.opening import folded
-    from gome.kernel.owner import owner_of
-
-    path = connection.home / "runs.json"
-    known, kept = _read(path), {}
-    for run in await connection.log.runs():
-        head = await connection.log.head(run)
-        found = known.get(run)
-        if found is None or found.hash != head.hash:
-            state = await folded(connection, run)
-            found = _Kept(state.head.hash, row_of(run, state))
-        kept[run] = found
-    if kept != known:
-        _write(path, {**known, **kept})
-    rows = [msgspec.structs.replace(k.row, owner=str(owner_of(connection.home, run) or "")) for run, k in kept.items()]
-    return sorted(rows, key=lambda row: (row.started, row.run))
-
-
-def _read(path: Path) -> dict[str, _Kept]:
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, _Kept])
-    return {}
-
-
-def _write(path: Path, rows: dict[str, _Kept]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        temporary.write_bytes(msgspec.json.encode(rows))
-        temporary.replace(path)
+COLUMNS = ("run", "task", "state", "metric", "best", "steps", "accepted", "time", "started")
+NUMBERS = ("best", "steps", "accepted", "time")
 
 
 @click.command("runs")
@@ -103,7 +22,7 @@ def _write(path: Path, rows: dict[str, _Kept]) -> None:
 def runs(nats: str, as_json: bool) -> None:
     """List the runs in the log: what they work on, how far they are, their best validation score."""
 
-    async def read() -> list[Row]:
+    async def read() -> list[dict[str, Any]]:
         async with opened(nats) as connection:
             return await listing(connection)
 
@@ -114,19 +33,52 @@ def runs(nats: str, as_json: bool) -> None:
     elif not rows:
         say("no run yet; `gome run ames` makes one")
     else:
-        columns = ("run", "task", "state", "metric", "best", "steps", "accepted", "time", "started")
-        cells = [
-            (
-                r.run,
-                r.task,
-                f"in {r.owner}" if r.owner else r.state,
-                r.metric,
-                r.best,
-                r.steps,
-                r.accepted,
-                duration(r.seconds),
-                moment(r.started),
-            )
-            for r in rows
-        ]
-        table(columns, cells, right=("best", "steps", "accepted", "time"))
+        table(COLUMNS, [_cells(row) for row in rows], right=NUMBERS)
+
+
+async def listing(connection: Connection) -> list[dict[str, Any]]:
+    """A dict per run, in the order of their starts. `state` is done, stopped or failed for a finished run, else
+    suspended or open; `owner` names the process that drives it right now, as far as this home knows ("": nobody);
+    `seconds` are active ones."""
+    from gome.kernel.index import RunIndex
+    from gome.kernel.owner import owner_of
+
+    with RunIndex(connection.home / "index.sqlite", connection.log) as index:
+        # Logs that share a home are told apart by server and tenant; an embedded server's port means nothing.
+        rows = await index.rows(
+            f"{connection.log.name}/{connection.tenant}" if _foreign(connection) else connection.tenant
+        )
+    return [
+        {
+            "run": row.run,
+            "task": row.task,
+            "state": row.state,
+            "metric": row.metric,
+            "best": row.best,
+            "steps": row.steps,
+            "accepted": row.accepted,
+            "events": row.events,
+            "seconds": row.head.active,
+            "started": row.started,
+            "owner": str(owner_of(connection.home, row.run) or ""),
+        }
+        for row in rows
+    ]
+
+
+def _foreign(connection: Connection) -> bool:
+    """Whether the log is on a server that is not the home's own."""
+    from gome.kernel.server import read_address
+
+    address = read_address(connection.home)
+    return address is None or address.url not in connection.log.name
+
+
+def _cells(row: dict[str, Any]) -> list[Any]:
+    shown = {
+        **row,
+        "state": f"in {row['owner']}" if row["owner"] else row["state"],
+        "time": duration(row["seconds"]),
+        "started": moment(row["started"]),
+    }
+    return [shown[name] for name in COLUMNS]

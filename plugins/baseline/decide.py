@@ -40,6 +40,10 @@ def _metric(name: str) -> str:
     return found.group(0).rstrip()
 
 
+def _with(text: str, pattern: str, replacement: str) -> str:
+    return re.sub(pattern, lambda _: replacement, text, count=1)
+
+
 def render(task: Task) -> str:
     """Return the baseline program of a task; ValueError if it cannot compute the task's metric."""
     body = _metric(task.metric.name)
@@ -56,9 +60,8 @@ def render(task: Task) -> str:
     }
     text = _TEMPLATE
     for name, value in constants.items():
-        line = f"{name} = {json.dumps(value, ensure_ascii=False)}"
-        text = re.sub(rf"(?m)^{name}(: [\w\[\]]+)? = .*$", lambda _, line=line: line, text, count=1)
-    text = re.sub(r"(?ms)^def score\(.*?(?=^def )", lambda _: re.sub(r"^def \w+", "def score", body) + "\n\n\n", text)
+        text = _with(text, rf"(?m)^{name}(: [\w\[\]]+)? = .*$", f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    text = _with(text, r"(?ms)^def score\(.*?(?=^def )", re.sub(r"^def \w+", "def score", body) + "\n\n\n")
     if not wanted:
         text = text.replace("from sklearn import metrics\n", "")
     return text.replace("(a template: the constants are an example)", f"for the task {task.name}")

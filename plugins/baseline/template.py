@@ -64,7 +64,7 @@ def fit(table: pd.DataFrame, y: np.ndarray, rows: np.ndarray) -> Any:
 
     def predict(wanted: np.ndarray) -> np.ndarray:
         if KIND == "regression":
-            found = model.predict(table.iloc[wanted])[:, None]
+            found = np.asarray(model.predict(table.iloc[wanted]))[:, None]
             return np.maximum(found, 0.0) if METRIC == "rmsle" else found
         found = np.zeros((len(wanted), len(CLASSES)))
         found[:, model.classes_.astype(int)] = model.predict_proba(table.iloc[wanted])

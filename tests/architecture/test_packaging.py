@@ -83,7 +83,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = folder / "checkout"
     leave = shutil.ignore_patterns(".*", "*.egg-info", "build", "dist", "gome-*-*", "__pycache__", "tests")
     shutil.copytree(ROOT, copy, ignore=leave)
-    build = "import sys, setuptools.build_meta as b; b.build_wheel(sys.argv[1]); b.build_sdist(sys.argv[1])"
+    # setuptools replaces sys.argv while it builds.
+    build = "import sys, setuptools.build_meta as b; to = sys.argv[1]; b.build_wheel(to); b.build_sdist(to)"
     done = subprocess.run(
         [sys.executable, "-c", build, str(folder)], cwd=copy, capture_output=True, text=True, check=False
     )

@@ -72,28 +72,26 @@ async def append_latency(log: JetStreamLog, js: Any, count: int) -> Row:
     return Row("append, one run, median", "ms", statistics.median(ours) * 1e3, statistics.median(bare) * 1e3)
 
 
-async def append_rate(log: JetStreamLog, js: Any, records: int) -> Row:
-    """Events per second that 64 runs append at the same time."""
-
-    async def ours(run: str) -> int:
-        head = Head(run)
-        for i in range(records):
-            head = (await log.append(draft(run, f"a{i}"), head)).head
-        return head.seq
-
+async def append_rate(log: JetStreamLog, js: Any, records: int, rounds: int = 3) -> Row:
+    """Events per second that 64 runs append at the same time: the best of some rounds, ours and bare by turns."""
     stored = (await log.append(draft("sample", "a"), await log.head("sample"))).stored
 
-    async def bare(i: int) -> int:
+    async def ours(run: str) -> None:
+        head = await log.head(run)
         for _ in range(records):
-            await js.publish(f"bare.many{i}", stored)
-        return records * EVENTS
+            head = (await log.append(draft(run, f"a{head.seq}"), head)).head
 
-    rates = []
-    for work in ([ours(f"run{i}") for i in range(RUNS)], [bare(i) for i in range(RUNS)]):
-        begun = time.perf_counter()
-        events = sum(await asyncio.gather(*work))
-        rates.append(events / (time.perf_counter() - begun))
-    return Row(f"append, {RUNS} runs", "events/s", *rates)
+    async def bare(run: str) -> None:
+        for _ in range(records):
+            await js.publish(f"bare.{run}", stored)
+
+    best = {ours: 0.0, bare: 0.0}
+    for _ in range(rounds):
+        for work in best:
+            begun = time.perf_counter()
+            await asyncio.gather(*[work(f"run{i}") for i in range(RUNS)])
+            best[work] = max(best[work], RUNS * records * EVENTS / (time.perf_counter() - begun))
+    return Row(f"append, {RUNS} runs", "events/s", best[ours], best[bare])
 
 
 async def read_rate(log: JetStreamLog, js: Any, records: int) -> Row:
@@ -131,7 +129,7 @@ async def archive_rate(log: JetStreamLog) -> Row:
     return Row("read and check, archive", "events/s", ours, bare)
 
 
-async def measure(url: str, token: str, *, appends: int = 500, records: int = 60, long: int = 3000) -> list[Row]:
+async def measure(url: str, token: str, *, appends: int = 500, records: int = 30, long: int = 3000) -> list[Row]:
     """Run everything on a server."""
     connection = Connection(url, token=token)
     log = JetStreamLog(connection, stream=f"BENCH{next(_names)}", prefix="bench.ev")

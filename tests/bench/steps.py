@@ -1,8 +1,8 @@
 """Deciders and instant effects that say what a playbook step says, in the same sizes and order, for the benches.
 
-The event list of a step: StepPlanned; RecallRequested, MemoryRecalled; ProposalRequested, HypothesisProposed; CodeWritten;
-ExecutionRequested, EffectStarted, ExecutionFinished; ScoreRequested, SubmissionScored; ReflectionRequested,
-FeedbackGiven; AttemptAccepted. Fourteen commits of one event each. Sizes are those of a recorded `ames` run.
+The event list of a step: StepPlanned; RecallRequested, MemoryRecalled; ProposalRequested, HypothesisProposed;
+CodeWritten; ExecutionRequested, EffectStarted, ExecutionFinished; ScoreRequested, SubmissionScored;
+ReflectionRequested, FeedbackGiven; AttemptAccepted. Fourteen commits of one event each, in sizes like those of `ames`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from gome.events import (
 )
 from gome.kernel.lifecycle import lifecycle
 from gome.kernel.plugin import Context, Effect, Plugin
-
 from tests.kernel.toy import TASK
 
 PROGRAM = "# a line of a rendered program, of the usual length and of no other interest\n" * 190

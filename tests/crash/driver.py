@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+
 from gome.events import Commit, Cost, Event, ExecutionRequested, Payload
+from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, connect
 from gome.kernel.discovery import codec_for
 from gome.kernel.effects import CorePool, Workshop
 from gome.kernel.live import LiveRun
-from gome.kernel.appender import Scribe
 from gome.kernel.owner import owner_lock
 from gome.kernel.plugin import Context, Result
 from gome.kernel.session import Session
@@ -27,7 +28,6 @@ from gome.kernel.settings import Settings
 from gome.kernel.spool import Spool
 from gome.kernel.state import RunState
 from gome.kernel.testing import start
-
 from tests.kernel import toy
 from tests.kernel.test_session import with_runner
 

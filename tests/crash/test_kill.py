@@ -10,12 +10,12 @@ from pathlib import Path
 
 import anyio
 import pytest
+
 from gome.events import StepPlanned
 from gome.kernel.connect import connect
 from gome.kernel.discovery import codec_for
 from gome.kernel.replay import Verifier
 from gome.kernel.settings import Settings
-
 from tests.crash.driver import PLUGINS
 
 ROOT = Path(__file__).parents[2]

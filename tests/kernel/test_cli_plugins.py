@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -73,13 +73,36 @@ def test_the_reasoners_hypotheses_are_in_the_mutators_vocabulary(examples: Path)
     class Context:
         """As much of a ReasonContext as this reasoner looks at."""
 
-        class trajectory:
-            attempts: dict[str, Any] = {}  # noqa: RUF012
+        class attempt:
+            number = 1
 
     hunch = importlib.import_module("gome_example_plugins.hunch").Hunch()
     rates = set()
     while (hypothesis := hunch.propose(Context)) is not None:
         (member,) = apply_change({}, hypothesis.change).members
         rates.add(member.model.learning_rate)
-        Context.trajectory.attempts[f"a{len(rates)}"] = None
+        Context.attempt.number += 1
     assert len(rates) == 9
+
+
+def test_a_run_with_a_strangers_reasoner_and_observer_ends_and_verifies(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    draw = random.Random(3)
+    lines = (
+        f"{x:.3f},{draw.choice('ab')},{100 + 7 * x + draw.gauss(0, 1):.2f}" for x in (draw.random() for _ in range(120))
+    )
+    (tmp_path / "train.csv").write_text("x,kind,y\n" + "\n".join(lines) + "\n")
+    flags = ["--target", "y", "--reasoner", "hunch", "--steps", "2", "--traces", "1", "--run", "theirs", "--json"]
+    done = gome("run", "train.csv", *flags)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line) for line in gome("tail", "theirs", "--json").stdout.splitlines()]
+    said = [(e["by"], e["type"], e["payload"]) for e in told]
+    statements = [p["hypothesis"]["statement"] for by, kind, p in said if kind == "HypothesisProposed"]
+    assert statements == ["boost with learning rate 0.14", "boost with learning rate 0.098"]
+    accepted = [p["attempt"] for _, kind, p in said if kind == "AttemptAccepted"]
+    notes = [p["text"] for by, kind, p in said if kind == "NoteAdded" and by == "cheer"]
+    assert len(notes) == len(accepted) >= 1 and accepted[0] in notes[0]
+    verified = gome("verify", "theirs")
+    assert verified.returncode == 0, verified.stderr

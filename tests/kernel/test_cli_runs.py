@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from gome.events import AttemptAccepted, Draw, Event, Payload, SubmissionGraded
 from gome.kernel.cli import main
 from gome.kernel.connect import Connection, Vault, connect, grades
 from gome.kernel.frames import COLUMNS
+from gome.kernel.owner import owner_lock
 from gome.kernel.server import embedded_server
 from gome.kernel.settings import load
 from gome.kernel.testing import Killed
@@ -103,17 +105,17 @@ def test_runs_are_listed_with_state_and_best_score(gome: Gome) -> None:
     assert open_.split()[:3] == ["toy-open", "toy", "open"]
 
 
-def test_a_listed_run_is_read_again_only_when_it_went_on(gome: Gome, home: Path) -> None:
-    first = gome("runs", "--json").lines
-    kept = json.loads((home / "runs.json").read_text())
-    kept["toy-done"]["row"]["task"] = "from the cache"
-    (home / "runs.json").write_text(json.dumps(kept))
-    assert {r["run"]: r["task"] for r in gome("runs", "--json").lines} == {
-        "toy-done": "from the cache",
-        "toy-open": "toy",
-    }
-    (home / "runs.json").write_text("damaged")
-    assert gome("runs", "--json").lines == first
+def test_runs_are_lines_of_json_for_machines(gome: Gome) -> None:
+    done, open_ = (row for row in gome("runs", "--json").lines if row["run"] in ("toy-done", "toy-open"))
+    assert (done["state"], done["steps"], done["accepted"], done["owner"]) == ("done", 6, 5, "")
+    assert open_["state"] == "open" and open_["events"] < done["events"]
+
+
+def test_a_run_that_is_driven_names_its_process(gome: Gome, home: Path) -> None:
+    with owner_lock(home, "toy-open"):
+        rows = {row["run"]: row for row in gome("runs", "--json").lines}
+        assert str(os.getpid()) in rows["toy-open"]["owner"]
+        assert f"in process {os.getpid()}" in gome("runs").out
 
 
 def test_show_gives_the_result_and_a_row_per_attempt(gome: Gome) -> None:

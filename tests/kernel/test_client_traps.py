@@ -16,8 +16,9 @@ import pytest
 from nats.aio.msg import Msg
 
 from gome.events import Head, Sealed
+from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, LogDamaged, LogUnreachable, OversizeRecord
-from gome.kernel.jetstream import ApiError, Connection, Unanswered, headers_size, parse
+from gome.kernel.jetstream import Connection
 from gome.kernel.log_jetstream import JetStreamLog
 from tests.kernel.log_contract import assert_whole, draft, everything, fill
 from tests.kernel.nats_server import NatsServer, nats_server

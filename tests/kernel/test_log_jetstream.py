@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from gome.events import Head, unseal
+from gome.kernel.answers import ApiError
 from gome.kernel.errors import LogDamaged, LogUnreachable, UsageError
-from gome.kernel.jetstream import ApiError, Connection
+from gome.kernel.jetstream import Connection
 from gome.kernel.log_jetstream import JetStreamLog, stream_config
 from tests.kernel.log_contract import LogContract, Tamper, draft, everything, fill, first
 from tests.kernel.nats_server import NatsServer

@@ -115,7 +115,13 @@ class Driver:
     def _append(self, payload: Payload, id: str, cause: str, by: str) -> Event:
         seq = len(self.log) + 1
         event = Event(
-            id=id, type=type(payload).__name__, seq=seq, ts=float(seq), payload=payload, cause=cause, by=by,
+            id=id,
+            type=type(payload).__name__,
+            seq=seq,
+            ts=float(seq),
+            payload=payload,
+            cause=cause,
+            by=by,
             active=self.active,
         )
         self.log.append(event)
@@ -149,7 +155,7 @@ class Driver:
         seconds: float = 10.0,
         trusted: bool = True,
         program: str = "",
-        feedback: FeedbackGiven | None | bool = True,
+        feedback: FeedbackGiven | bool | None = True,
         members: bool = False,
         planned: bool = True,
     ) -> list[Payload]:

@@ -49,7 +49,7 @@ async def recall(event: Event, ctx: Context) -> MemoryRecalled:
 
 def path(trajectory: Trajectory, trace: int) -> tuple[int, float | None]:
     """Return how many accepted attempts a trace has and the best of their scores (None: no score)."""
-    names = trajectory.accepted.get(trace, [])
+    names = trajectory.accepted.get(trace, ())
     scores = [s for s in (trajectory.attempts[n].score for n in names[-256:]) if s is not None]
     best = None if not scores else (max(scores) if trajectory.greater_is_better else min(scores))
     return len(names), best

@@ -277,8 +277,8 @@ def _docstring(pipeline: Pipeline, task: Task) -> str:
         f"    python program.py [--data FOLDER]                  default: the folder input beside this file\n"
         f"    python program.py --train A.csv --test B.csv --out C.csv\n"
         f"\n"
-        f"The folder holds train.csv, test.csv and folds.csv. Written to the current folder: oof.csv (training rows, by\n"
-        f"models that have not seen their fold), submission.csv (test rows, mean over the fold models), scores.csv,\n"
+        f"The folder holds train.csv, test.csv and folds.csv. Written here: oof.csv (training rows, by models\n"
+        f"that have not seen their fold), submission.csv (test rows, mean over the fold models), scores.csv,\n"
         f"diagnostics.json, members/. GOME_SEED, GOME_PARTITION and GOME_THREADS override SEEDS, PARTITIONS and\n"
         f"THREADS, unless several pairs are given. Equal inputs, seeds and threads give equal bytes.\n"
         f"Pipeline {pipeline_key(pipeline)}, rendered by gome.\n"
@@ -305,11 +305,13 @@ def render(pipeline: Pipeline, task: Task) -> str:
     ]
     section = ""
     for definition in definitions:
-        if definition.section == "main" and section != "main":
-            parts.append(f"\n{data}")
-        title = f"# {titles[definition.section]}\n\n" if definition.section != section else ""
-        section = definition.section
-        parts.append(f"\n{title}{definition.text}" if definition.text[:1].islower() or title else definition.text)
+        if definition.section != section:
+            section = definition.section
+            if section == "main":
+                parts.append(f"\n{data}")
+            parts.append(f"\n# {titles[section]}")
+        gap = "\n" if definition.text.startswith(("def ", "class ", "@")) else ""
+        parts.append(gap + definition.text)
     text = "\n\n".join(parts) + '\n\n\nif __name__ == "__main__":\n    main()\n'
     if len(text.encode()) > LIMIT:
         raise ValueError(f"the program would be {len(text.encode())} bytes long, more than {LIMIT}: use fewer members")

@@ -46,7 +46,19 @@ def specialise(source: str, facts: Facts) -> str:
                 )
                 break
         else:
-            return source
+            return _without_dead_ends(source)
+
+
+def _without_dead_ends(source: str) -> str:
+    """Drop statements that follow a return or raise in the same block."""
+    lines = source.splitlines()
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        for before, after in zip(body, body[1:], strict=False) if isinstance(body, list) else ():
+            if isinstance(before, (ast.Return, ast.Raise)):
+                end = int(body[-1].end_lineno or after.lineno)
+                return _without_dead_ends("\n".join(lines[: after.lineno - 1] + lines[end:]))
+    return source
 
 
 def _statement(source: str, node: ast.If, known: bool) -> str:

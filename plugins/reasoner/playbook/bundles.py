@@ -46,7 +46,9 @@ def _names(names: Sequence[str], limit: int = 3) -> str:
 
 
 def _numeric(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[ColumnFacts]:
-    return ranked([c for c in facts.columns if c.kind == "numeric"], importance)
+    found = [c for c in facts.columns if c.kind == "numeric"]
+    # The association with the target stays the same through a run, so that a bundle is the same bundle each time.
+    return ranked(found, () if any(c.association is not None for c in found) else importance)
 
 
 def _quality(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bundle]:
@@ -125,8 +127,10 @@ def _sums(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bundle]
 
     for unit, columns in _by_unit(facts, importance).items():
         if unit in ("area", "money", "length"):
-            add([c.name for c in columns[:2]], f"{unit}_of_two")
-            add([c.name for c in columns[:3]], f"{unit}_of_three")
+            best = [c.name for c in columns[:3]]
+            for a, b in combinations(best, 2):
+                add([a, b], f"{a}_and_{b}")
+            add(best, f"{unit}_of_three")
         if unit in ("area", "bath", "room"):
             add([c.name for c in columns[:12]], unit)
     for word, names in shared_words(facts.columns).items():
@@ -139,8 +143,8 @@ def _sums(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bundle]
         Bundle(
             "sums",
             "parts of a whole",
-            tuple(steps[:10]),
-            f"Add {len(steps[:10])} totals of columns in the same unit, first {_names(steps[0]['columns'])}",
+            tuple(steps[:12]),
+            f"Add {len(steps[:12])} totals of columns in the same unit, first {_names(steps[0]['columns'])}",
             "trees and linear models see only single columns; the total of parts in the same unit is one clear number",
             0.012,
             0.014,

@@ -87,7 +87,11 @@ def _of_data(facts: Facts) -> list[Challenge]:
     weights = {"text": 1.0, "places": 0.75, "several calendar years": 0.7, "parts of a whole": 0.7, "dates": 0.7}
     weights |= {"many levels": 0.65, "graded words": 0.7, "same unit": 0.6, "drift": 0.55, "strong numbers": 0.5}
     found = [
-        Challenge(b.problem, f"{b.reason[0].upper()}{b.reason[1:]}.", weights.get(b.problem, 0.4))
+        Challenge(
+            b.problem,
+            f"{b.reason[0].upper()}{b.reason[1:]}. That suggests {len(b.steps)} feature steps.",
+            weights.get(b.problem, 0.4),
+        )
         for b in bundles(facts, importance)
     ]
     target = facts.profile.get("target")
@@ -127,7 +131,8 @@ def _of_blend(facts: Facts) -> list[Challenge]:
         found.append(
             Challenge(
                 "missing families",
-                f"The blend has {len(facts.members)} members of {len(families)} families ({only}); others err elsewhere.",
+                f"The blend has {len(facts.members)} members of {len(families)} families ({only}); others err "
+                f"elsewhere.",
                 0.6,
             )
         )
@@ -156,7 +161,8 @@ def _of_blend(facts: Facts) -> list[Challenge]:
         found.append(
             Challenge(
                 "weights are fitted",
-                f"{len(facts.members)} weights are fitted on {facts.rows} rows; another way to blend may carry over better.",
+                f"{len(facts.members)} weights are fitted on {facts.rows} rows; another way to blend may carry "
+                f"over better.",
                 0.4,
             )
         )

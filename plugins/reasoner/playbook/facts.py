@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import importlib.util
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
 from gome.events import Attempt, Trajectory
-from gome.events.pipeline import Pipeline, apply_change, family, member_key, read_pipeline, to_spec
+from gome.events.pipeline import Member, Pipeline, apply_change, family, member_key, read_pipeline, to_spec
 from gome.kernel.reasoning import ReasonContext
 from gome.plugins.reasoner.playbook.columns import ColumnFacts, read_columns
 
@@ -86,6 +86,7 @@ class Facts:
     seed_noise: float
     fold_count: int = 5
     openers: tuple[str, ...] = field(default=())
+    base: str = ""
 
     def column(self, name: str) -> ColumnFacts | None:
         """Facts about one column, None if there is no such column."""
@@ -133,33 +134,57 @@ def better(a: float | None, b: float | None, greater: bool) -> bool:
     return a > b if greater else a < b
 
 
+key_of = lru_cache(maxsize=32_768)(member_key)
+"""Content key of a member; members are values, so it is computed once for each."""
+
+
 def content_key(pipeline: Pipeline) -> str:
     """Return what makes a program a different one: its members in any order, and the blend.
 
     The weights of a blend do not depend on the order of its members, so a reordered pipeline is not a new one.
     """
     blend = msgspec.json.encode(pipeline.blend, order="sorted").decode()
-    return " ".join([*sorted(member_key(m) for m in pipeline.members), blend])
+    return " ".join([*sorted(key_of(m) for m in pipeline.members), blend])
 
 
-@lru_cache(maxsize=8192)
-def _read(digest: str, text: str) -> tuple[Pipeline, str] | None:
-    try:
-        pipeline = read_pipeline(msgspec.json.decode(text))
-    except ValueError:
-        return None
-    return pipeline, content_key(pipeline)
+@dataclass(frozen=True)
+class Read:
+    """A specification once read: the pipeline, its content key, and its members as plain values."""
+
+    pipeline: Pipeline
+    key: str
+    members: tuple[Spec, ...]
 
 
-def pipeline_of(attempt: Attempt) -> tuple[Pipeline, str] | None:
-    """Return an attempt's pipeline with its key; None if its program was not rendered from one."""
+_READ: dict[str, Read | None] = {}
+"""What was read, by the digest of the program that was rendered from it; emptied when it grows large."""
+
+
+def pipeline_of(attempt: Attempt) -> Read | None:
+    """Return an attempt's pipeline; None if its program was not rendered from one."""
     if attempt.code is None or not attempt.code.spec:
         return None
-    text = msgspec.json.encode(attempt.code.spec, order="sorted").decode()
-    return _read(attempt.code.digest, text)
+    digest = attempt.code.digest
+    if digest not in _READ:
+        if len(_READ) > 20_000:
+            _READ.clear()
+        try:
+            pipeline = read_pipeline(attempt.code.spec)
+            members = tuple(member_spec(m) for m in pipeline.members)
+            _READ[digest] = Read(pipeline, content_key(pipeline), members)
+        except ValueError:
+            _READ[digest] = None
+    return _READ[digest]
 
 
-def _key_of_open(attempt: Attempt, attempts: dict[str, Attempt]) -> str | None:
+def member_spec(member: Member) -> Spec:
+    """Return a member as plain values, its model always named."""
+    spec: Spec = msgspec.json.decode(msgspec.json.encode(member))
+    spec.setdefault("model", {"family": family(member)})
+    return spec
+
+
+def _key_of_open(attempt: Attempt, attempts: Mapping[str, Attempt]) -> str | None:
     """Key of what an attempt without code was going to be, from its hypothesis."""
     if attempt.hypothesis is None or not attempt.hypothesis.change:
         return None
@@ -176,7 +201,7 @@ def known_keys(trajectory: Trajectory) -> frozenset[str]:
     keys = set()
     for attempt in trajectory.attempts.values():
         found = pipeline_of(attempt)
-        key = found[1] if found else _key_of_open(attempt, trajectory.attempts)
+        key = found.key if found else _key_of_open(attempt, trajectory.attempts)
         if key:
             keys.add(key)
     return frozenset(keys)
@@ -233,13 +258,12 @@ def members_of(attempt: Attempt) -> tuple[MemberFacts, ...]:
     found = pipeline_of(attempt)
     if found is None:
         return ()
-    pipeline = found[0]
+    pipeline = found.pipeline
     diagnostics = attempt.diagnostics
-    keys = [member_key(m) for m in pipeline.members]
+    keys = [key_of(m) for m in pipeline.members]
     entries = {str(e.get("key", "")): e for e in _entries(diagnostics)}
     ordered = _entries(diagnostics)
     weights = _blend_weights(diagnostics, keys)
-    specs = cast(list[Spec], [to_spec_member(pipeline, i) for i in range(len(keys))])
     alone = len(keys) == 1
     result = []
     for i, (member, key) in enumerate(zip(pipeline.members, keys, strict=True)):
@@ -250,7 +274,7 @@ def members_of(attempt: Attempt) -> tuple[MemberFacts, ...]:
             took = attempt.execution.seconds or None
         result.append(
             MemberFacts(
-                spec=specs[i],
+                spec=found.members[i],
                 key=key,
                 family=family(member),
                 attempt=attempt.id,
@@ -266,13 +290,6 @@ def members_of(attempt: Attempt) -> tuple[MemberFacts, ...]:
             )
         )
     return tuple(result)
-
-
-def to_spec_member(pipeline: Pipeline, index: int) -> Spec:
-    """Return one member of a pipeline as plain values, its encoding written out."""
-    spec: Spec = to_spec(pipeline)["members"][index] if "members" in to_spec(pipeline) else {}
-    spec.setdefault("model", {"family": family(pipeline.members[index])})
-    return spec
 
 
 def library_of(trajectory: Trajectory) -> tuple[MemberFacts, ...]:
@@ -309,7 +326,28 @@ def _room(trajectory: Trajectory) -> tuple[float, float]:
     total = started.budget.seconds
     left = total * (1.0 - RESERVE) - trajectory.active
     slots = max(1, started.capacity)
-    return max(0.0, left), max(4.0, total * RESERVE * slots / 4.0)
+    return max(0.0, left), max(4.0, total * RESERVE * slots / 3.3)
+
+
+def rebased(facts: Facts, context: ReasonContext) -> Facts | None:
+    """Return the facts as they would be on the best solution of the other traces; None if the own one is as good."""
+    if not facts.heads:
+        return None
+    attempt = context.trajectory.attempts[facts.heads[0][0]]
+    found = pipeline_of(attempt)
+    if found is None or not better(attempt.score, facts.score, facts.greater):
+        return None
+    return replace(
+        facts,
+        parent=to_spec(found.pipeline),
+        members=_known(members_of(attempt), facts.library),
+        score=attempt.score,
+        error=error_of(attempt.score, facts.metric, facts.greater),
+        fold_scores=attempt.scored.fold_scores if attempt.scored else (),
+        diagnostics=attempt.diagnostics,
+        heads=(),
+        base=attempt.id,
+    )
 
 
 def read_facts(context: ReasonContext) -> Facts:
@@ -332,7 +370,7 @@ def read_facts(context: ReasonContext) -> Facts:
         head = trajectory.attempts[ids[-1]] if ids else None
         pipeline = pipeline_of(head) if head else None
         if head and pipeline and number_ != attempt.trace:
-            heads.append((head.score, head.id, to_spec(pipeline[0])))
+            heads.append((head.score, head.id, to_spec(pipeline.pipeline)))
     sign = -1.0 if greater else 1.0
     heads.sort(key=lambda h: (h[0] is None, sign * (h[0] or 0.0), h[1]))
     room, weight_limit = _room(trajectory)
@@ -355,7 +393,7 @@ def read_facts(context: ReasonContext) -> Facts:
         trace=attempt.trace,
         step=attempt.step,
         used=context.budget_used,
-        parent=to_spec(base[0]) if base else {},
+        parent=to_spec(base.pipeline) if base else {},
         score=score,
         error=error_of(score, task.metric.name, greater),
         fold_scores=parent.scored.fold_scores if parent and parent.scored else (),

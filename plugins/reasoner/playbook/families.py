@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gome.plugins.reasoner.playbook.facts import Facts, MemberFacts, Spec
+from gome.plugins.reasoner.playbook.facts import Facts, Spec
 
 LARGE = 20_000
 """Rows from which a table counts as large: fewer, bigger boosters, no kernel methods."""
@@ -119,8 +119,8 @@ def strength(facts: Facts, family: str) -> float:
     small = facts.rows <= LARGE
     if facts.regression:
         table = {
-            **{"booster": 1.0, "hist_booster": 1.04, "trees": 1.12, "mlp": 1.12, "network": 1.1, "knn": 1.6},
-            **{"ridge": 1.03, "elastic_net": 1.03, "huber": 1.05, "svm": 0.99, "kernel_ridge": 1.0},
+            **{"booster": 0.99, "hist_booster": 1.04, "trees": 1.1, "mlp": 1.05, "network": 1.05, "knn": 1.45},
+            **{"ridge": 1.04, "elastic_net": 1.04, "huber": 1.02, "svm": 0.98, "kernel_ridge": 1.0},
             **{"gaussian_process": 1.0},
         }
         if not small:
@@ -263,23 +263,25 @@ def formula(facts: Facts, spec: Spec) -> float:
     else:
         epochs = model.get("epochs", 150 if family == "mlp" else 40)
         one = epochs * n * (2.5e-5 if family == "mlp" else 6e-5)
-    return max(0.05, one * bag * facts.fold_count)
+    return max(0.05, float(one) * bag * facts.fold_count)
 
 
-def estimate(facts: Facts, spec: Spec, measured: Sequence[MemberFacts]) -> float:
-    """Seconds for fitting a member: the formula, times how wrong it was for this family in this run."""
-    family = spec["model"]["family"]
-    ratios = [
-        math.log(max(m.seconds, 0.02) / formula(facts, m.spec))
-        for m in measured
-        if m.family == family and m.seconds is not None
-    ]
-    correction = math.exp(sum(ratios[-8:]) / len(ratios[-8:])) if ratios else 1.0
-    return formula(facts, spec) * correction
+def corrections(facts: Facts) -> dict[str, float]:
+    """How many times as long as the formula says each family really took in this run (geometric mean of the latest)."""
+    ratios: dict[str, list[float]] = {}
+    for m in facts.library:
+        if m.seconds is not None:
+            ratios.setdefault(m.family, []).append(math.log(max(m.seconds, 0.02) / formula(facts, m.spec)))
+    return {name: math.exp(sum(found[-8:]) / len(found[-8:])) for name, found in ratios.items()}
+
+
+def estimate(facts: Facts, spec: Spec, corrected: dict[str, float]) -> float:
+    """Seconds for fitting a member: the formula, times its correction for the family."""
+    return formula(facts, spec) * corrected.get(spec["model"]["family"], 1.0)
 
 
 FAMILIES_BY_VALUE = (
-    *("svm", "ridge", "booster", "kernel_ridge", "hist_booster", "discriminant", "elastic_net", "trees"),
-    *("gaussian_process", "mlp", "network", "huber", "naive_bayes", "knn"),
+    *("svm", "kernel_ridge", "booster", "huber", "ridge", "discriminant", "hist_booster", "mlp", "trees"),
+    *("gaussian_process", "network", "elastic_net", "naive_bayes", "knn"),
 )
 """Families in the order in which they usually help a blend."""

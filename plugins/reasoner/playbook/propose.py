@@ -8,15 +8,23 @@ the share of the remaining time it leaves, risk and reward the chance of success
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gome.events import Challenge, Hypothesis, Scores
-from gome.events.pipeline import Pipeline, apply_change, check_task, member_key, needs_torch
+from gome.events.pipeline import Pipeline, apply_change, check_task, needs_torch, to_spec
 from gome.kernel.reasoning import Proposal, ReasonContext
 from gome.plugins.reasoner.playbook.believe import Belief, Evidence, believe, evidence, tag
 from gome.plugins.reasoner.playbook.diagnose import ENSEMBLE_FROM, diagnose
-from gome.plugins.reasoner.playbook.facts import Facts, MemberFacts, content_key, read_facts, to_spec_member
-from gome.plugins.reasoner.playbook.families import estimate
+from gome.plugins.reasoner.playbook.facts import (
+    Facts,
+    MemberFacts,
+    content_key,
+    key_of,
+    member_spec,
+    read_facts,
+    rebased,
+)
+from gome.plugins.reasoner.playbook.families import corrections, estimate
 from gome.plugins.reasoner.playbook.idea import Idea
 from gome.plugins.reasoner.playbook.moves import MOVES
 
@@ -40,6 +48,7 @@ class Candidate:
     belief: Belief
     scores: Scores
     value: float
+    pipeline: Pipeline
 
 
 def ideas_for(facts: Facts, challenges: tuple[Challenge, ...]) -> list[Idea]:
@@ -52,15 +61,16 @@ def ideas_for(facts: Facts, challenges: tuple[Challenge, ...]) -> list[Idea]:
     return found
 
 
-def seconds_of(facts: Facts, pipeline: Pipeline) -> tuple[float, float]:
+def seconds_of(
+    facts: Facts, pipeline: Pipeline, kept: dict[str, MemberFacts], corrected: dict[str, float]
+) -> tuple[float, float]:
     """Return estimated seconds for the members that are not fitted yet, and for all of them."""
-    kept = {m.key: m for m in facts.library}
     fresh = whole = 0.0
-    for index, m in enumerate(pipeline.members):
-        known: MemberFacts | None = kept.get(member_key(m))
+    for m in pipeline.members:
+        known = kept.get(key_of(m))
         took = known.seconds if known and known.seconds is not None else None
         if took is None:
-            took = estimate(facts, to_spec_member(pipeline, index), facts.library)
+            took = estimate(facts, member_spec(m), corrected)
         whole += took
         fresh += 0.0 if known else took
     return fresh + START, whole + START
@@ -82,7 +92,7 @@ def score(facts: Facts, idea: Idea, belief: Belief, weight: float, seconds: floa
         and facts.step_kind != "merge"
     ):
         value *= 0.15
-    cheap = 1.0 / (1.0 + seconds / (4.0 + 0.04 * facts.room))
+    cheap = 1.0 / (1.0 + seconds / (3.0 + 0.02 * facts.room))
     impact = 1.0 + 9.0 * math.sqrt(min(1.0, max(0.0, value * (0.4 + 0.6 * cheap)) / 0.04))
     return (
         Scores(
@@ -100,6 +110,7 @@ def candidates(context: ReasonContext, facts: Facts, challenges: tuple[Challenge
     """Return every idea that is new, valid and affordable, best first."""
     weights = {c.name: c.weight for c in challenges}
     seen: list[Evidence] = evidence(context)
+    kept, corrected = {m.key: m for m in facts.library}, corrections(facts)
     found: dict[str, Candidate] = {}
     for idea in ideas_for(facts, challenges):
         try:
@@ -110,15 +121,25 @@ def candidates(context: ReasonContext, facts: Facts, challenges: tuple[Challenge
         key = content_key(pipeline)
         if key in facts.known or (needs_torch(pipeline) and not facts.torch):
             continue
-        seconds, whole = seconds_of(facts, pipeline)
+        seconds, whole = seconds_of(facts, pipeline, kept, corrected)
         if seconds * MARGIN > facts.room or (whole > facts.weight_limit and facts.parent):
             continue
         belief = believe(idea, seen)
         scores, value = score(facts, idea, belief, weights.get(idea.problem, 0.1), seconds)
-        candidate = Candidate(idea, key, seconds, whole, belief, scores, value)
+        candidate = Candidate(idea, key, seconds, whole, belief, scores, value, pipeline)
         if key not in found or scores.total > found[key].scores.total:
             found[key] = candidate
     return sorted(found.values(), key=lambda c: (-c.scores.total, -c.value, c.key))
+
+
+def _carried_over(candidate: Candidate, base: str, lead: float) -> Candidate:
+    """A candidate on another trace's solution as one for this trace: the whole pipeline, its lead added to the gain."""
+    idea = replace(
+        candidate.idea,
+        statement=f"Go on from {base}, the best solution of the other traces: {candidate.idea.statement}",
+        change={"pipeline": to_spec(candidate.pipeline)},
+    )
+    return replace(candidate, idea=idea, value=candidate.value + lead)
 
 
 def _hypothesis(facts: Facts, candidate: Candidate) -> Hypothesis:
@@ -148,8 +169,15 @@ def propose(context: ReasonContext) -> Proposal | None:
     challenges = diagnose(facts)
     ranked = candidates(context, facts, challenges)
     if facts.step_kind == "merge":
-        joins = [c for c in ranked if c.idea.move == "join"]
-        ranked = joins + [c for c in ranked if c.idea.move != "join"]
+        ranked = [c for c in ranked if c.idea.move == "join"] or ranked
+        if other := rebased(facts, context):
+            # The trace has fallen behind: what would be done on the best solution counts as much as joining it.
+            more = candidates(context, other, diagnose(other))
+            lead = 1 - (other.error or 1.0) / (facts.error or 1.0)
+            ranked = sorted(
+                (*ranked, *(_carried_over(c, other.base, lead) for c in more)),
+                key=lambda c: (-c.value, -c.scores.total, c.key),
+            )
     if not ranked:
         return None
     best = ranked[0]

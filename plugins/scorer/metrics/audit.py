@@ -4,7 +4,11 @@ The program has run again without one fold's labels, with that fold's rows in it
 compared, row by row, with what it claimed out of fold for the same rows. Only a claim that is *better* than the audit
 fails. Three things separate an honest pair: resampling noise (two paired standard errors are allowed), the missing
 fold of training data (a little worse), and the mean of the remaining folds' models (a little better, so never a
-failure). For the second, `DATA_SHARE` of what the claim achieves over a constant prediction is allowed.
+failure). For the second, a share of what the claim achieves over a constant prediction is allowed.
+
+Measured on five sets of the suite with boosters and linear models: beyond two standard errors, honest programs needed
+0.0 % of it on ames, attrition, cells and credit, 1.8 % on leaf (log loss, 32 classes, 33 rows each); an encoding of
+two binned columns by the target of all rows needed more than 2 % in 3 of 5 folds of ames, 10 to 80 % elsewhere.
 """
 
 from __future__ import annotations
@@ -27,8 +31,9 @@ from gome.plugins.scorer.metrics.tables import (
     training_target,
 )
 
-DATA_SHARE = 0.05
-"""Allowed for a fifth less training data, as a share of the claim's improvement over a constant prediction."""
+DATA_SHARE, LOG_LOSS_SHARE = 0.02, 0.03
+"""Allowed for a fifth less training data, as a share of the claim's improvement over a constant prediction. Log loss is
+the hungriest: probabilities stay timid while rows are few."""
 ERRORS = 2.0
 """Paired standard errors allowed."""
 
@@ -81,7 +86,8 @@ def audit(store: Artifacts, asked: ScoreRequested, seed: int) -> SubmissionScore
         noise = standard_error(draws[0] - draws[1])
         plain = value(task, truth, constant(task, training_target(store, task)[~hidden], len(truth)))
         skill = max(0.0, sign * (claimed - plain)) if np.isfinite(plain) else abs(claimed)
-        allowed = ERRORS * noise + DATA_SHARE * skill
+        share = LOG_LOSS_SHARE if task.metric.name == "log_loss" else DATA_SHARE
+        allowed = ERRORS * noise + share * skill
         gap = sign * (found - claimed)
         if gap < -allowed:
             return rejected(

@@ -52,6 +52,10 @@ class Cache:
         return made
 
 
+_EXACT: dict[str, Any] = {}
+if tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1):
+    _EXACT["float_precision"] = "round_trip"  # later versions always read back the number that was written
+
 _frames = Cache(4)
 _small = Cache(96)
 
@@ -59,9 +63,7 @@ _small = Cache(96)
 def read_csv(data: bytes, **options: Any) -> pd.DataFrame:
     """Parse a table in the dialect of tasks; `TableError` if it is no table at all."""
     try:
-        frame: pd.DataFrame = pd.read_csv(
-            io.BytesIO(data), keep_default_na=False, na_values=[""], float_precision="round_trip", **options
-        )
+        frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), keep_default_na=False, na_values=[""], **_EXACT, **options)
     except (ValueError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise TableError(f"it is not a readable CSV table ({str(error).splitlines()[0][:160]})") from error
     return frame

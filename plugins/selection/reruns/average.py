@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from gome.events import Artifact
 from gome.kernel.plugin import Artifacts
 from gome.plugins.selection.reruns.events import AverageRequested, SubmissionAveraged
+
+_EXACT: dict[str, Any] = {}
+if tuple(int(part) for part in pd.__version__.split(".")[:2]) < (3, 1):
+    _EXACT["float_precision"] = "round_trip"  # later versions always read back the number that was written
 
 
 def average(store: Artifacts, asked: AverageRequested) -> SubmissionAveraged:
@@ -40,9 +45,5 @@ def _mean(store: Artifacts, files: Sequence[Artifact], asked: AverageRequested, 
 
 def _read(store: Artifacts, file: Artifact, id: str) -> pd.DataFrame:
     return pd.read_csv(
-        io.BytesIO(store.get(file.digest)),
-        dtype={id: str},
-        keep_default_na=False,
-        na_values=[""],
-        float_precision="round_trip",
+        io.BytesIO(store.get(file.digest)), dtype={id: str}, keep_default_na=False, na_values=[""], **_EXACT
     )

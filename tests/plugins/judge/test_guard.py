@@ -200,7 +200,9 @@ def test_a_gain_that_fails_its_audit_is_refused_with_the_reason() -> None:
     run.answer(audit, run.finished(audit))
     run.say(SubmissionRejected("a2", "audit", "it sees its labels", layer=2, masked_fold=audit.masked_fold))
     verdict = run.verdict("a2")
-    assert isinstance(verdict, AttemptRejected) and verdict.failure == "alignment" and "sees its labels" in verdict.reason
+    assert (
+        isinstance(verdict, AttemptRejected) and verdict.failure == "alignment" and "sees its labels" in verdict.reason
+    )
 
 
 def test_an_audit_whose_tables_cannot_be_made_refuses() -> None:

@@ -87,9 +87,7 @@ def remember(
     return asyncio.run(recall(event, ctx))
 
 
-outcomes = st.lists(
-    st.tuples(st.integers(0, 2), st.booleans(), st.floats(0.0001, 10.0, allow_nan=False)), max_size=15
-)
+outcomes = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.floats(0.0001, 10.0, allow_nan=False)), max_size=15)
 
 
 @settings(max_examples=60, deadline=None)

@@ -90,7 +90,7 @@ def world(kind: TaskKind = "regression", rows: int = 400, metric: str = "", seed
         target = np.array(classes)[truth]
     frame = pd.DataFrame({"id": np.arange(everyone), "x0": x[:, 0], "x1": x[:, 1], "x2": x[:, 2]})
     frame["city"] = np.array([f"c{i}" for i in range(6)])[city]
-    frame["zip"] = [f"z{i}" for i in generator.integers(0, rows // 4, everyone)]
+    frame["zip"] = [f"z{i}" for i in generator.integers(0, rows // 2, everyone)]
     frame["y"] = target
     train, test = frame[:rows].copy(), frame[rows:].drop(columns="y").copy()
     answers = frame.loc[rows:, ["id", "y"]].copy()

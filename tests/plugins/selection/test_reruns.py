@@ -142,9 +142,7 @@ def test_rejected_attempts_are_no_candidates() -> None:
     assert {r.attempt for r in begin(run)} == {"a1"}
 
 
-@pytest.mark.parametrize(
-    ("left", "plan"), [(200.0, (3, 3)), (37.0, (3, 2)), (25.0, (2, 2)), (16.0, (2, 1))]
-)
+@pytest.mark.parametrize(("left", "plan"), [(200.0, (3, 3)), (37.0, (3, 2)), (25.0, (2, 2)), (16.0, (2, 1))])
 def test_the_plan_shrinks_to_the_time_left(left: float, plan: tuple[int, int]) -> None:
     run = run_of({"a1": 0.5, "a2": 0.3, "a3": 0.4}, seconds=10.0)
     asked = begin(run, active=1000.0 - left)
@@ -164,9 +162,7 @@ def test_the_budget_of_executions_bounds_the_reruns() -> None:
     assert [(r.attempt, r.partition) for r in begin(run)] == [("a2", 1), ("a1", 1)]
 
 
-@pytest.mark.parametrize(
-    ("policy", "attempt"), [("best_validation", "a2"), ("last_accepted", "a3")]
-)
+@pytest.mark.parametrize(("policy", "attempt"), [("best_validation", "a2"), ("last_accepted", "a3")])
 def test_other_policies_hand_in_without_reruns(policy: str, attempt: str) -> None:
     run = run_of({"a1": 0.5, "a2": 0.3, "a3": 0.4}, policy=policy)
     assert not begin(run)

@@ -78,7 +78,11 @@ def fit_booster(x: Any, y: np.ndarray, seed: int, matrix: Any, **p: Any) -> Fitt
         inside, outside = inner_split(y, p["inner"], seed)
         stop = lgb.early_stopping(p["patience"], first_metric_only=True, verbose=False)
         model = lgb.train(
-            settings, data.subset(inside), p["rounds"], valid_sets=[data.subset(outside)], callbacks=[stop]
+            settings,
+            data.subset(inside.tolist()),
+            p["rounds"],
+            valid_sets=[data.subset(outside.tolist())],
+            callbacks=[stop],
         )
         best = max(1, model.best_iteration)
     if model is None or p["refit"]:
@@ -92,7 +96,7 @@ def fit_booster(x: Any, y: np.ndarray, seed: int, matrix: Any, **p: Any) -> Fitt
     }
 
     def predict(rows: Any) -> np.ndarray:
-        found = model.predict(rows, num_iteration=best, num_threads=THREADS)
+        found: Any = model.predict(rows, num_iteration=best, num_threads=THREADS)
         return found if found.ndim == 2 else found[:, None]
 
     return predict, info

@@ -8,7 +8,7 @@ from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsRegressor
 
 from gome.plugins.mutator.pipeline.fragments.constants import CLASSES, KIND
-from gome.plugins.mutator.pipeline.fragments.steps import as_text
+from gome.plugins.mutator.pipeline.fragments.steps import as_text, category_names
 
 INNER_FOLDS = 5
 
@@ -30,7 +30,9 @@ def smoothed_means(keys: np.ndarray, goal: np.ndarray, smoothing: float, wanted:
     return np.where(place[:, None] >= 0, means[place], overall)
 
 
-def target_means(train: np.ndarray, others: list[np.ndarray], y: np.ndarray, smoothing: float, seed: int) -> list:
+def target_means(
+    train: np.ndarray, others: list[np.ndarray], y: np.ndarray, smoothing: float, seed: int
+) -> list[np.ndarray]:
     """Smoothed target means of keys: cross-fitted for the training rows, from all of these for the other rows."""
     goal, _ = target_columns(y)
     crossed = np.zeros_like(goal)
@@ -49,7 +51,7 @@ def add_target_encoding(
     min_cardinality: int,
 ) -> None:
     """Mean target of a category; of all category columns with enough levels when none is named."""
-    names = columns or [n for n in tables[0] if tables[0][n].dtype == object]
+    names = columns or category_names(tables[0])
     if not columns:
         names = [name for name in names if tables[0][name].nunique() >= min_cardinality]
     for group in [names] if joint and names else [[name] for name in names]:

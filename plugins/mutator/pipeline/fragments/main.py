@@ -69,10 +69,16 @@ def run_once(
     table: pd.DataFrame, ids: tuple[pd.Series, pd.Series], y: np.ndarray, fold: np.ndarray, seed: int, kept: Path | None
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Fit (or read) all members and blend them; return out-of-fold and test predictions and diagnostics."""
-    oofs, tests, infos = [], [], []
+    oofs: list[np.ndarray] = []
+    tests: list[np.ndarray] = []
+    infos: list[dict[str, Any]] = []
     for member in MEMBERS:
         cached = read_predictions(kept / member.key, *ids, fold) if kept else None
-        oof, test, info = (*cached, {}) if cached else fit_member(member, table, y, fold, seed, SCORE)
+        info: dict[str, Any] = {}
+        if cached:
+            oof, test = cached
+        else:
+            oof, test, info = fit_member(member, table, y, fold, seed, SCORE)
         scores = [SCORE(y[fold == k], oof[fold == k]) for k in np.unique(fold)]
         if kept and not cached:
             write_predictions(Path("members", member.key, "oof.csv"), ids[0], oof, fold)

@@ -43,11 +43,11 @@ def category_codes(tables: list[pd.DataFrame], y: np.ndarray, seed: int, rare: i
     parts = [np.zeros(table.shape) for table in tables]
     for number, name in enumerate(tables[0]):
         counts = words[0][name].value_counts()
-        common = sorted(counts.index[counts >= rare], key=lambda word, n=counts: (-n[word], word))
+        common = [word for _, word in sorted((-n, word) for word, n in counts.items() if n >= rare)]
         place = {word: float(i) for i, word in enumerate(common)}
         for part, table in zip(parts, words, strict=True):
             part[:, number] = table[name].map(place).fillna(float(len(common))).to_numpy(float)
-    return Matrix(parts, list(tables[0]), list(range(len(tables[0].columns))))
+    return Matrix(parts, [str(name) for name in tables[0].columns], list(range(len(tables[0].columns))))
 
 
 def category_targets(tables: list[pd.DataFrame], y: np.ndarray, seed: int, rare: int) -> Matrix:

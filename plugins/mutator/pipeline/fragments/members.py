@@ -35,7 +35,9 @@ class Member:
     calibrate: Callable[..., Any] | None = None
 
 
-def make_matrix(member: Member, table: pd.DataFrame, blocks: list[Any], rows: list, y: np.ndarray, seed: int) -> Matrix:
+def make_matrix(
+    member: Member, table: pd.DataFrame, blocks: list[Any], rows: list[np.ndarray], y: np.ndarray, seed: int
+) -> Matrix:
     """Return the matrix of some row sets, fitted on the first of them, whose target is y."""
     tables = [table.iloc[r].reset_index(drop=True) for r in rows]
     for step, options in member.fitted:
@@ -82,10 +84,12 @@ def temperature(
 def fit_fold(member: Member, matrix: Matrix, y: np.ndarray, seed: int) -> tuple[list[np.ndarray], dict[str, Any]]:
     """Fit the model(s) of one fold; return predictions (for at most 2,000 or so of the training rows), and what the
     first model said."""
-    goal = y
     if KIND == "regression":
         goal, inverse = member.target(y)
-    options, said, bag = dict(member.model[1]), {}, 1 if DEBUG else member.bag
+    else:
+        goal = y
+    said: dict[str, Any] = {}
+    options, bag = dict(member.model[1]), 1 if DEBUG else member.bag
     asked = [matrix.parts[0][:: 1 + len(y) // 2000], *matrix.parts[1:]]
     sums: list[Any] = [0.0] * len(asked)
     for turn in range(bag):
@@ -106,7 +110,8 @@ def fit_member(
 
     The first len(y) rows of the table are training rows, the others test rows.
     """
-    begun, table, blocks = time.perf_counter(), table.copy(), []
+    begun, table = time.perf_counter(), table.copy()
+    blocks: list[Any] = []
     for step, options in member.steps:
         blocks += step(table, **options) or []
     folds = [int(k) for k in np.unique(fold)]

@@ -62,6 +62,11 @@ def as_text(column: pd.Series) -> pd.Series:
     return column.astype(object).where(column.notna(), None)
 
 
+def category_names(table: pd.DataFrame) -> list[str]:
+    """Columns of categories and texts."""
+    return [str(name) for name in table.columns if table[name].dtype == object]
+
+
 def add_ordinal(table: pd.DataFrame, column: str, order: list[str]) -> None:
     """Rank of a category in a given order, worst first."""
     table[f"{column}_rank"] = as_text(table[column]).map({name: float(i) for i, name in enumerate(order)}).astype(float)
@@ -69,7 +74,7 @@ def add_ordinal(table: pd.DataFrame, column: str, order: list[str]) -> None:
 
 def add_quality(table: pd.DataFrame, columns: list[str] | None = None) -> None:
     """Ranks of columns whose values speak one of the vocabularies of QUALITY; absence ranks lowest."""
-    names = columns or [name for name in table if table[name].dtype == object]
+    names = columns or category_names(table)
     for name in names:
         words = as_text(table[name]).map(lambda v: "nan" if v is None else str(v).strip().lower().replace(" ", "_"))
         there = sorted(set(words))
@@ -84,7 +89,7 @@ def add_quality(table: pd.DataFrame, columns: list[str] | None = None) -> None:
 
 def add_counts(table: pd.DataFrame, columns: list[str] | None = None) -> None:
     """How often each category occurs."""
-    for name in columns or [name for name in table if table[name].dtype == object]:
+    for name in columns or category_names(table):
         words = as_text(table[name]).fillna("")
         table[f"{name}_count"] = words.map(words.value_counts()).astype(float)
 
@@ -96,7 +101,8 @@ def add_group_statistics(
     groups = table.groupby(as_text(table[by]).fillna("").to_numpy(), sort=True)
     for name in columns:
         for statistic in statistics:
-            table[f"{name}_{statistic}_by_{by}"] = groups[name].transform(statistic).astype(float)
+            made: Any = groups[name].transform
+            table[f"{name}_{statistic}_by_{by}"] = made(statistic).astype(float)
         if difference:
             table[f"{name}_above_{by}"] = table[name] - groups[name].transform("mean")
 
@@ -104,7 +110,7 @@ def add_group_statistics(
 def add_missing(table: pd.DataFrame, columns: list[str] | None = None) -> None:
     """Marks of missing values, and how many a row has."""
     absent = table.isna()
-    for name in columns or [name for name in table if 0.005 < absent[name].mean() < 0.995]:
+    for name in columns or [str(n) for n in table.columns if 0.005 < absent[n].mean() < 0.995]:
         table[f"{name}_missing"] = absent[name].astype(float)
     table["missing_values"] = absent.sum(axis=1).astype(float)
 

@@ -61,9 +61,9 @@ def read_predictions(folder: Path, ids: pd.Series, test_ids: pd.Series, fold: np
     """Return out-of-fold and test predictions kept by an earlier execution, None unless they fit these very rows."""
     if not ((folder / "oof.csv").exists() and (folder / "submission.csv").exists()):
         return None
-    oof = pd.read_csv(folder / "oof.csv", dtype={ID: str}, float_precision="round_trip")
-    test = pd.read_csv(folder / "submission.csv", dtype={ID: str}, float_precision="round_trip")
+    oof, test = (pd.read_csv(folder / name, dtype=str) for name in ("oof.csv", "submission.csv"))
     same = list(oof[ID]) == list(ids) and list(test[ID]) == list(test_ids)
-    if not same or not np.array_equal(oof["fold"].to_numpy(), fold):
+    if not same or list(oof["fold"]) != [str(k) for k in fold]:
         return None
-    return [oof[OUTPUTS].to_numpy(float), test[OUTPUTS].to_numpy(float)]
+    # Text to float by numpy is exact, so these are the very numbers that were written.
+    return [table[OUTPUTS].to_numpy(object).astype(float) for table in (oof, test)]

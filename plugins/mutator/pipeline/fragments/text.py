@@ -17,7 +17,7 @@ def add_text_statistics(table: pd.DataFrame, column: str) -> None:
     """Length, words, and shares of kinds of characters."""
     text = table[column].fillna("").astype(str)
     length = text.str.len().astype(float)
-    words = text.str.split().str.len().astype(float)
+    words = text.map(lambda said: float(len(said.split())))
     table[f"{column}_length"] = length
     table[f"{column}_words"] = words
     table[f"{column}_word_length"] = length / words.clip(lower=1)

@@ -41,6 +41,22 @@ def diverse(facts: Facts, count: int, per_family: int, pool: Sequence[MemberFact
     return taken[:count]
 
 
+def blended_error(facts: Facts, chosen: Sequence[MemberFacts]) -> float:
+    """Forecast the error of a blend from its members' own errors: the best of them, less for every good other family,
+    most of all for one of the other kind (trees, smooth models)."""
+    errors: dict[str, float] = {}
+    for m in chosen:
+        errors[m.family] = min(_error(facts, m), errors.get(m.family, 1e9))
+    best = min(errors.values())
+    leader = min(errors, key=lambda name: (errors[name], name))
+    saved = 0.0
+    for name, error in errors.items():
+        if name != leader:
+            close = max(0.0, 1.0 - 4.0 * (error / best - 1.0))
+            saved += close * (0.03 if (name in TREES) != (leader in TREES) and saved < 0.03 else 0.008)
+    return best * (1.0 - min(0.07, saved))
+
+
 def join(facts: Facts) -> Iterator[Idea]:
     """Blend fitted members of all traces: a lean and a rich choice, and the parent with what it lacks."""
     pool = [m for m in facts.library if m.score is not None]
@@ -54,9 +70,7 @@ def join(facts: Facts) -> Iterator[Idea]:
         fresh = [m for m in chosen if m.key not in own]
         if len(chosen) < 2 or not fresh:
             continue
-        kinds = {m.family in TREES for m in chosen}
-        gain = (0.04 if len(kinds) == 2 else 0.02) if size == 1 else 0.006 * min(3, len(fresh)) / 2
-        lead = max(0.0, 1 - _error(facts, chosen[0]) / error)
+        gain = max(0.002 * min(3, len(fresh)), 1 - blended_error(facts, chosen) / error)
         yield Idea(
             move="join",
             variant=label,
@@ -64,10 +78,11 @@ def join(facts: Facts) -> Iterator[Idea]:
             problem="unused programs",
             statement=f"Blend the {len(chosen)} best fitted models of {traces} traces with non-negative weights: "
             + ", ".join(m.family for m in chosen),
-            reason=f"{len(fresh)} of them are not in this solution and their predictions are kept, so the blend costs almost "
+            reason=f"{len(fresh)} of them are not in this solution and their predictions are kept, so the blend "
+            f"costs almost "
             "nothing; families err in different rows",
             change={"members": [m.spec for m in chosen], "blend": _kind(facts)},
-            gain=gain + lead,
+            gain=gain,
             chance=0.8,
             family="blend",
         )
@@ -96,7 +111,8 @@ def join(facts: Facts) -> Iterator[Idea]:
                     component="ensemble",
                     problem="unused programs",
                     statement=f"Go on from {name}, another trace's solution, with {len(extra)} fitted members added",
-                    reason=f"{name} was accepted on its trace, and all {len(extra) + len(spec['members'])} predictions are "
+                    reason=f"{name} was accepted on its trace, and all {len(extra) + len(spec['members'])} "
+                    f"predictions are "
                     "kept, so the blend costs almost nothing",
                     change={"members": [*spec["members"], *extra], "blend": {**_kind(facts), **spec.get("blend", {})}},
                     gain=0.015 if size == 1 else 0.005,
@@ -132,8 +148,9 @@ def add_family(facts: Facts) -> Iterator[Idea]:
     have = {m.family for m in facts.members}
     if len(facts.members) >= MOST:
         return
-    smooth_missing = not have - TREES
-    trees_missing = not have & TREES
+    somewhere = have | {m.family for m in facts.library}
+    smooth_missing = not somewhere - TREES
+    trees_missing = not somewhere & TREES
     for family in FAMILIES_BY_VALUE:
         if family in have or not suits(facts, family) or any(m.family == family for m in facts.library):
             continue  # what is fitted already is joined instead
@@ -154,7 +171,8 @@ def add_family(facts: Facts) -> Iterator[Idea]:
             component="ensemble",
             problem="one kind of model" if smooth_missing or trees_missing else "missing families",
             statement=f"Add {TITLES[family]} to the blend" + (f" with {len(steps)} feature steps" if steps else ""),
-            reason=f"the solution holds {', '.join(sorted(have))}; {TITLES[family]} errs in other rows, and a blend with "
+            reason=f"the solution holds {', '.join(sorted(have))}; {TITLES[family]} errs in other rows, and a "
+            f"blend with "
             "non-negative weights keeps what each does best",
             change={"add": [spec], "blend": {} if len(facts.members) > 1 else _kind(facts)},
             gain=gain,
@@ -183,9 +201,9 @@ def add_variant(facts: Facts) -> Iterator[Idea]:
             options.append(("a Laplacian kernel", {**m.spec, "model": {**model, "kernel": "laplacian"}}))
         if m.spec.get("features"):
             options.append(("no added features", {k: v for k, v in m.spec.items() if k != "features"}))
-        if m.family not in TREES and facts.kinds("category"):
-            encoding = {**(m.spec.get("encoding") or {}), "categories": "target"}
-            options.append(("categories by mean target", {**m.spec, "encoding": encoding}))
+        if m.family not in TREES and (m.spec.get("encoding") or {}).get("numbers") == "standard":
+            encoding = {**(m.spec.get("encoding") or {}), "numbers": "quantile", "log_skew": 0.0, "winsor": 0.0}
+            options.append(("numbers by their ranks", {**m.spec, "encoding": encoding}))
         for label, spec in options:
             yield Idea(
                 move="add variant",
@@ -193,7 +211,8 @@ def add_variant(facts: Facts) -> Iterator[Idea]:
                 component="ensemble",
                 problem="leading member",
                 statement=f"Add a second {m.family} with {label}",
-                reason=f"the {m.family} carries {m.weight:.0%} of the blend; a variant that errs elsewhere lowers its variance",
+                reason=f"the {m.family} carries {m.weight:.0%} of the blend; a variant that errs elsewhere "
+                f"lowers its variance",
                 change={"add": [spec]} if len(facts.members) > 1 else {"add": [spec], "blend": _kind(facts)},
                 gain=0.003 if len(facts.members) > 1 else 0.008,
                 chance=0.45,
@@ -243,7 +262,8 @@ def kind(facts: Facts) -> Iterator[Idea]:
             component="ensemble",
             problem="weights are fitted",
             statement=f"Blend the {len(facts.members)} members otherwise: {name}",
-            reason=f"{len(facts.members)} weights fitted on {facts.rows} rows may follow chance; the members' predictions are "
+            reason=f"{len(facts.members)} weights fitted on {facts.rows} rows may follow chance; the members' "
+            f"predictions are "
             "kept, so trying costs almost nothing",
             change={"blend": blend},
             gain=gain,

@@ -39,7 +39,8 @@ def drafts(facts: Facts) -> Iterator[Idea]:
             problem="no solution yet",
             statement=f"Start with {TITLES[family]}{target} with settings for {size}",
             reason=f"{facts.rows} rows and {len(facts.columns)} columns are {size}; this family's error is usually "
-            f"{strength(facts, family):.2f} times the best one's, and trace {facts.trace} should start away from the others",
+            f"{strength(facts, family):.2f} times the best one's, and trace {facts.trace} should start away "
+            f"from the others",
             change={"pipeline": {"members": [spec]}},
             gain=(0.05 if not used else 0.01) / (1 + place),
             chance=0.9,

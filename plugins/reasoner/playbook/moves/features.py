@@ -30,12 +30,22 @@ def _lacks(m: MemberFacts, bundle: Bundle) -> bool:
     return any(step not in have for step in bundle.steps)
 
 
+def _elsewhere(facts: Facts, index: int, bundle: Bundle) -> bool:
+    """Whether another member of the same family has the bundle: then the one without it is there to differ."""
+    own = facts.members[index]
+    return any(m.family == own.family and not _lacks(m, bundle) for i, m in enumerate(facts.members) if i != index)
+
+
 def add_all(facts: Facts) -> Iterator[Idea]:
     """Add everything that the columns suggest to one member at once: one execution instead of one per bundle."""
     importance = next((m.importance for m in facts.members if m.importance), ())
     single = len(facts.members) == 1
     for index, m in leading(facts, 1 if single else 3):
-        lacking = [b for b in bundles(facts, importance) if _lacks(m, b) and b.name not in _DOUBTFUL]
+        lacking = [
+            b
+            for b in bundles(facts, importance)
+            if b.name not in _DOUBTFUL and _lacks(m, b) and not _elsewhere(facts, index, b)
+        ]
         steps = [s for b in lacking for s in b.steps if s not in m.spec.get("features", [])]
         if len(lacking) < 2 or len(steps) + len(m.spec.get("features", [])) > 55:
             continue
@@ -47,7 +57,8 @@ def add_all(facts: Facts) -> Iterator[Idea]:
             component="features",
             problem=lacking[0].problem,
             statement=f"Add all {len(steps)} features that the columns suggest to the {m.family}: {names}",
-            reason=f"{len(lacking)} groups of columns speak for it ({lacking[0].reason}); together they cost one execution",
+            reason=f"{len(lacking)} groups of columns speak for it ({lacking[0].reason}); together they cost "
+            f"one execution",
             change={"edit": {"member": index, "add_features": steps}},
             gain=0.7 * prior * (1.0 if single else 0.3 + 0.7 * m.weight),
             chance=0.65,
@@ -82,7 +93,7 @@ def add_bundle(facts: Facts) -> Iterator[Idea]:
     single = len(facts.members) == 1
     for bundle in bundles(facts, importance):
         for index, m in leading(facts, 1 if single else 3):
-            if not _lacks(m, bundle):
+            if not _lacks(m, bundle) or _elsewhere(facts, index, bundle):
                 continue
             prior = bundle.trees if m.family in TREES else bundle.others
             yield Idea(
@@ -98,7 +109,7 @@ def add_bundle(facts: Facts) -> Iterator[Idea]:
                 family=m.family,
             )
         lacking = [(i, m) for i, m in enumerate(facts.members) if m.weight >= 0.03 and _lacks(m, bundle)]
-        if not single and len(lacking) >= 2:
+        if not single and len(lacking) >= 2 and all(_lacks(m, bundle) for m in facts.members):
             mean = sum(m.weight * (bundle.trees if m.family in TREES else bundle.others) for _, m in lacking)
             yield Idea(
                 move="features",
@@ -128,7 +139,8 @@ def select_columns(facts: Facts) -> Iterator[Idea]:
                 component="features",
                 problem="many columns",
                 statement=f"Keep the {keep} columns with the most gain for the {m.family} (of about {spare})",
-                reason=f"{spare} columns for {facts.rows} rows leave room for chance; the weakest half mostly adds noise",
+                reason=f"{spare} columns for {facts.rows} rows leave room for chance; the weakest half mostly "
+                f"adds noise",
                 change={"edit": {"member": index, "set": {"encoding": encoding}}},
                 gain=0.003 * m.weight if m.family in TREES else 0.006 * m.weight,
                 chance=0.35,

@@ -62,7 +62,8 @@ def more_capacity(facts: Facts) -> Iterator[Idea]:
                 {"model": {"rounds": rounds}},
                 (
                     f"Let the {m.family} run for up to {rounds} rounds",
-                    f"it stops at its cap of {m.cap:.0f} rounds in {full} of {len(m.iterations)} folds, so it was still learning",
+                    f"it stops at its cap of {m.cap:.0f} rounds in {full} of {len(m.iterations)} folds, so it "
+                    f"was still learning",
                 ),
                 0.015,
                 0.7,
@@ -78,7 +79,8 @@ def more_capacity(facts: Facts) -> Iterator[Idea]:
                 {"model": {"learning_rate": faster}},
                 (
                     f"Learn faster: rate {rate:g} → {faster:g} for the {m.family}",
-                    f"it stops at its cap of {m.cap:.0f} rounds in {full} of {len(m.iterations)} folds; larger steps get "
+                    f"it stops at its cap of {m.cap:.0f} rounds in {full} of {len(m.iterations)} folds; larger "
+                    f"steps get "
                     "as far within the same rounds",
                 ),
                 0.010,
@@ -100,7 +102,8 @@ def more_capacity(facts: Facts) -> Iterator[Idea]:
                     {"model": {"leaves": more}},
                     (
                         f"Give the {m.family} trees of {more} instead of {leaves} leaves",
-                        f"training and held-out errors differ by {gap:.0%} only; {facts.rows} rows can carry larger trees",
+                        f"training and held-out errors differ by {gap:.0%} only; {facts.rows} rows can carry "
+                        f"larger trees",
                     ),
                     0.010 if facts.rows > LARGE else 0.004,
                     0.5,
@@ -302,7 +305,6 @@ def encoding(facts: Facts) -> Iterator[Idea]:
                     {"numbers": "quantile"},
                     "numbers become normal by their ranks, so that outliers and skew vanish",
                 ),
-                ("target", {"categories": "target"}, "one mean target per level replaces many sparse columns"),
                 ("rare", {"rare": 15}, "levels of fewer than 15 rows are merged: their columns are mostly noise"),
             ]
         elif m.family in TREES:

@@ -6,10 +6,10 @@ from gome.kernel.reasoning import Feedback, ReasonContext
 
 class Hunch:
     def propose(self, context: ReasonContext) -> Hypothesis | None:
-        tried = len(context.trajectory.attempts)
-        if tried > 8:
+        number = context.attempt.number
+        if number > 9:
             return None
-        rate = round(0.2 * 0.7**tried, 4)
+        rate = round(0.2 * 0.7**number, 4)
         member = {"model": {"family": "booster", "learning_rate": rate}}
         return Hypothesis(
             statement=f"boost with learning rate {rate}",

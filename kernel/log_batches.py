@@ -1,0 +1,87 @@
+"""Stored records of one run out of a stream, in byte-bounded batches, up to a place that is known to exist.
+
+A batch is one request and many messages (JetStream's batch direct get): nothing is kept on the server, what is asked
+for is bounded in bytes, and an answer that got lost is simply asked for again. Whether the records make a whole run is
+for the caller to check (`gome.kernel.log_jetstream`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass
+
+import msgspec
+
+from gome.kernel.answers import Unanswered
+from gome.kernel.errors import LogDamaged, LogUnreachable
+from gome.kernel.jetstream import Connection
+
+BATCH_BYTES = 4 * 1024 * 1024
+"""Bytes asked for at once; a reader holds two batches at most, the one in use and the next."""
+SMALLEST_BATCH = 65_536
+"""Bytes asked for when larger answers did not arrive whole."""
+_EMPTY_ANSWERS = 40
+
+
+@dataclass(frozen=True)
+class Where:
+    """A run's records in a stream: those on subjects that match `subjects`. `name` is the log's, for messages."""
+
+    run: str
+    stream: str
+    subjects: str
+    name: str
+
+
+async def fetch(
+    connection: Connection, where: Where, first: int, last: int, size: int = BATCH_BYTES
+) -> AsyncGenerator[tuple[int, bytes], None]:
+    """Yield (stream sequence, bytes) from `first` to `last`, which is reached or an error is raised; in between,
+    messages may be missing. The next batch is on its way while one is used. Raises `LogDamaged` when the last ones
+    are gone, `LogUnreachable` when nobody answers."""
+    loop = asyncio.get_running_loop()
+    came, empty = loop.time(), 0
+    ahead = asyncio.ensure_future(_batch(connection, where, first, size))
+    try:
+        while first <= last:
+            batch = await ahead
+            if batch:
+                came, empty = loop.time(), 0
+                first = batch[-1][0] + 1
+            else:
+                # A replica that answers may be behind the leader that named the head, or the answer got lost.
+                empty += batch is not None
+                size = max(SMALLEST_BATCH, size // 4)
+                if empty > _EMPTY_ANSWERS:
+                    raise LogDamaged(
+                        f"run {where.run} is damaged in {where.name}: its head is record {last}, but from record "
+                        f"{first} on nothing can be read; restore it from an export",
+                        run=where.run,
+                    )
+                if batch is None and loop.time() - came > connection.patience:
+                    raise LogUnreachable(f"{where.name} does not answer requests for records of run {where.run}")
+                await asyncio.sleep(0.05)
+            if first <= last:
+                ahead = asyncio.ensure_future(_batch(connection, where, first, size))
+            for revision, stored in batch or ():
+                if revision <= last:
+                    yield revision, stored
+    finally:
+        ahead.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await ahead
+
+
+async def _batch(connection: Connection, where: Where, first: int, size: int) -> list[tuple[int, bytes]] | None:
+    """One answer: messages from `first` on, none when there are none, None when there was no (whole) answer."""
+    body = {"seq": first, "next_by_subj": where.subjects, "batch": 100_000, "max_bytes": size}
+    try:
+        messages = await connection.gather(f"$JS.API.DIRECT.GET.{where.stream}", msgspec.json.encode(body))
+    except Unanswered:
+        return None
+    status = (messages[-1].headers or {}).get("Status")
+    if len(messages) == 1 and status != "404":
+        return None
+    return [(int((m.headers or {})["Nats-Sequence"]), m.data) for m in messages[:-1]]
