@@ -26,7 +26,8 @@ from gome.kernel.profiles import find_profile
 from gome.kernel.report import report
 from gome.kernel.results import Summary, folder_for, summarise, write
 from gome.kernel.settings import Settings, load, seconds
-from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Launcher, Request, TaskOptions
+from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Launcher, Request
+from gome.kernel.tasks import TaskOptions
 
 if TYPE_CHECKING:
     import pandas

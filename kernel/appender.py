@@ -62,12 +62,10 @@ class Scribe:
         origin: Origin | None = None,
     ) -> Draft:
         """Build a draft. `who` is the plugin that speaks, or a name for the kernel's own voices (client, kernel)."""
-        if isinstance(who, Plugin):
-            writer = Writer(who.name, who.version, "", self.process)
-            name, role = who.name, who.role
-        else:
-            writer = Writer(who, "", "", self.process)
-            name = role = who
+        name: str = who.name if isinstance(who, Plugin) else who
+        role: str = who.role if isinstance(who, Plugin) else who
+        version = who.version if isinstance(who, Plugin) else ""
+        writer = Writer(name, version, "", self.process)
         return Draft(
             run=self.run,
             lane=lane,

@@ -7,23 +7,29 @@ command goes through `connect`; nobody else decides where the log is.
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gome.events import SubmissionGraded, result_id
 from gome.kernel.appender import Scribe
 from gome.kernel.artifacts import ArtifactStore, open_store
 from gome.kernel.diagnostics import learn
 from gome.kernel.discovery import codec_for
-from gome.kernel.errors import Conflict
-from gome.kernel.jetstream import Connection as NatsConnection
+from gome.kernel.errors import Conflict, LogUnreachable, leaves
 from gome.kernel.log import EventLog
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.settings import Settings
 from gome.kernel.spool import Spool
 from gome.kernel.timekeeping import RealTime, Time
 
+if TYPE_CHECKING:
+    from gome.kernel.jetstream import Connection as NatsConnection
+
+FULL = 2 * 1024 * 1024
+"""Free bytes under the home below which trouble with the log is put down to a full disk."""
 VAULT_STREAM = "GOME_VAULT"
 VAULT_PREFIX = "gome.vault"
 
@@ -62,11 +68,25 @@ async def connect(settings: Settings, *, memory: bool = False) -> AsyncIterator[
         log, vault = logs(nats, settings.tenant, time)
         stack.push_async_callback(log.close)
         stack.push_async_callback(vault.close)
-        yield Connection(log, vault, artifacts, answers, spool, home, time, settings.tenant, nats)
+        try:
+            yield Connection(log, vault, artifacts, answers, spool, home, time, settings.tenant, nats)
+        except BaseException as error:
+            _blame_disk(home, error)
+            raise
+
+
+def _blame_disk(home: Path, error: BaseException) -> None:
+    """A server whose disk is full just stops answering; say what a person can do about it."""
+    if shutil.disk_usage(home).free < FULL and any(isinstance(e, LogUnreachable | OSError) for e in leaves(error)):
+        raise LogUnreachable(
+            f"the disk under {home} is full; what was recorded is safe: free some space and go on with "
+            "`gome run --resume RUN` (`gome runs` lists them)"
+        ) from error
 
 
 @contextlib.asynccontextmanager
 async def _nats(settings: Settings) -> AsyncIterator[NatsConnection]:
+    from gome.kernel.jetstream import Connection as NatsConnection
     from gome.kernel.server import embedded_server
 
     async with contextlib.AsyncExitStack() as stack:

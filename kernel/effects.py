@@ -40,7 +40,7 @@ from gome.events import (
     started_id,
 )
 from gome.kernel.diagnostics import redact
-from gome.kernel.errors import GomeError, SandboxUnavailable
+from gome.kernel.errors import GomeError, SandboxUnavailable, leaves
 from gome.kernel.live import LiveRun
 from gome.kernel.plugin import Artifacts, Context, Effect, Plugin, Result, VaultAccess
 from gome.kernel.spool import Spool
@@ -179,7 +179,7 @@ class Performer:
             await self._result(found, plugin, self._failed(found, number, str(error)))
             return True
         except Exception as error:
-            text = redact(f"{type(error).__name__}: {error}")
+            text = redact("; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves(error)))
             self.log.warning("attempt failed", kind=found.event.type, attempt=number, error=text)
             self.log.debug("traceback", trace=redact("".join(traceback.format_exception(error))))
             if number >= effect.attempts:

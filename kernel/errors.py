@@ -91,3 +91,10 @@ class Diverged(GomeError):
     """A decision computed again differs from the recorded one."""
 
     exit_code = 4
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors inside nested exception groups, in order; an error that is no group is its own leaf."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for each in error.exceptions for leaf in leaves(each)]

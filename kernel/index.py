@@ -66,9 +66,10 @@ class Row(Struct):
                 self.scores[attempt] = score
             case AttemptAccepted(attempt=attempt):
                 self.accepted += 1
-                score = self.scores.pop(attempt, None)
-                better = self.best is None or score is None or (score > self.best) == self.greater_is_better
-                self.best = score if better and score is not None else self.best
+                if attempt in self.scores:
+                    score = self.scores.pop(attempt)
+                    better = self.best is None or (score > self.best) == self.greater_is_better
+                    self.best = score if better else self.best
             case SubmissionSelected(score=score):
                 self.best = score
             case RunSuspended():

@@ -88,7 +88,7 @@ class LiveRun:
                     elif sealed.body.seq > self.state.head.seq:
                         await self._catch_up()
                     return sealed
-                return None
+        return None
 
     async def changed(self, condition: Callable[[], bool]) -> None:
         """Return once the condition holds; it is looked at after every fold."""

@@ -11,12 +11,15 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gome.kernel.answers import Unanswered
 from gome.kernel.errors import LogDamaged, LogUnreachable
-from gome.kernel.jetstream import Connection
+
+if TYPE_CHECKING:
+    from gome.kernel.jetstream import Connection
 
 BATCH_BYTES = 4 * 1024 * 1024
 """Bytes asked for at once; a reader holds two batches at most, the one in use and the next."""

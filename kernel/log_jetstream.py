@@ -16,18 +16,20 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from gome.events import Draft, Head, RecordError, Sealed, follows, seal, unseal
 from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, LogDamaged, LogUnreachable, UsageError
-from gome.kernel.jetstream import Connection
 from gome.kernel.log import Clock
 from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
 from gome.kernel.log_checks import behind, check_name, check_next, check_size, conflict, damaged, unknown_run
 from gome.kernel.log_live import Live
+
+if TYPE_CHECKING:
+    from gome.kernel.jetstream import Connection
 
 _WRONG_LAST = (10071, 10164)
 _NOT_FOUND = 10037

@@ -12,9 +12,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from gome.kernel.answers import Message
-from gome.kernel.jetstream import Connection, Subscription
+
+if TYPE_CHECKING:
+    from gome.kernel.jetstream import Connection, Subscription
 
 _BUFFERED = 8 * 1024 * 1024
 """Bytes kept for one follower that does not come along; beyond it, it is told to read instead."""

@@ -36,7 +36,7 @@ Role = Literal[
     "plugin",
 ]
 
-GROUPS: dict[str, str] = {
+GROUPS: dict[Role, str] = {
     "search": "gome.searches",
     "reasoner": "gome.reasoners",
     "mutator": "gome.mutators",

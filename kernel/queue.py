@@ -12,15 +12,17 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from gome.kernel.answers import ApiError, Unanswered, parse
 from gome.kernel.errors import LogUnreachable
-from gome.kernel.jetstream import Connection, Subscription
 from gome.kernel.log_checks import check_name
+
+if TYPE_CHECKING:
+    from gome.kernel.jetstream import Connection, Subscription
 
 REMEMBERED = 120.0
 """Seconds for which publishing an intent again is noticed and changes nothing."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from gome.kernel.errors import GomeError
+from gome.kernel.errors import GomeError, leaves
 
 if TYPE_CHECKING:
     from gome.kernel.discovery import Found
@@ -111,19 +111,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _root(error: BaseException) -> BaseException:
     """The error that a person should read of those that a task group raised: an interruption, else ours, else any."""
-    leaves: list[BaseException] = []
-    waiting = [error]
-    while waiting:
-        each = waiting.pop(0)
-        if isinstance(each, BaseExceptionGroup):
-            waiting.extend(each.exceptions)
-        else:
-            leaves.append(each)
+    found = leaves(error)
     for kind in (KeyboardInterrupt, GomeError):
-        for leaf in leaves:
+        for leaf in found:
             if isinstance(leaf, kind):
                 return leaf
-    return leaves[0]
+    return found[0]
 
 
 def _explain(error: BaseException, *, as_json: bool) -> int:

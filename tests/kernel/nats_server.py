@@ -93,9 +93,11 @@ class NatsServer:
         await self.start()
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay open, nothing answers."""
+        """SIGSTOP: connections stay open, nothing answers any more when this returns."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGSTOP)
+        # The signal stops its threads one by one; the parent is told when all of them stand.
+        os.waitpid(self.process.pid, os.WUNTRACED)
 
     def thaw(self) -> None:
         """SIGCONT."""

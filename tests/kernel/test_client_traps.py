@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from nats.aio.msg import Msg
+from nats.errors import OutboundBufferLimitError
 
 from gome.events import Head, Sealed
 from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, LogDamaged, LogUnreachable, OversizeRecord
 from gome.kernel.jetstream import Connection
+from gome.kernel.log_batches import BATCH_BYTES
 from gome.kernel.log_jetstream import JetStreamLog
 from tests.kernel.log_contract import assert_whole, draft, everything, fill
 from tests.kernel.nats_server import NatsServer, nats_server
@@ -58,6 +60,19 @@ async def test_ghost_write_while_the_server_is_gone_nothing_is_kept_to_be_sent_l
     assert await log.head("r1") == head
     assert await answers(server) == ["t0"]
     await log.close()
+
+
+async def test_ghost_write_the_library_itself_refuses_what_it_could_only_buffer(server: NatsServer) -> None:
+    connection = connect(server)
+    await connection.open()
+    client = connection._client
+    assert client is not None
+    server.kill()
+    while client.is_connected:
+        await asyncio.sleep(0.01)
+    with pytest.raises(OutboundBufferLimitError):
+        await client.publish("x", b"for later")
+    await connection.close()
 
 
 async def test_ghost_write_into_a_frozen_server_is_reported_as_unknown_and_counts_once(server: NatsServer) -> None:
@@ -113,24 +128,78 @@ async def test_oversize_headers_count_and_the_connection_survives(server: NatsSe
     await connection.close()
 
 
-async def test_a_client_that_closed_for_good_is_replaced_and_followers_go_on(server: NatsServer) -> None:
+async def break_for_good(connection: Connection) -> None:
+    """Make the library close its client: it lets this message pass (it looks at the payload alone), and the server
+    ends the connection for it."""
+    client = connection._client
+    assert client is not None
+    await client.publish("x", b"x" * (connection.max_payload - 10), headers={"A": "b" * 100})
+    while not client.is_closed:
+        await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_closed_for_good_is_replaced_and_appending_goes_on(server: NatsServer) -> None:
     connection = connect(server)
     log = JetStreamLog(connection)
     done = await fill(log, "r1", 2)
-    async with aclosing(log.follow("r1")) as follower:
-        got = [await anext(follower) for _ in range(2)]
-        client = connection._client
-        assert client is not None
-        # The library lets this pass (it looks at the payload alone); the server ends the connection for it.
-        await client.publish("x", b"x" * (connection.max_payload - 10), headers={"A": "b" * 100})
-        while not client.is_closed:
-            await asyncio.sleep(0.01)
-        done += await fill(log, "r1", 3)
-        while len(got) < 5:
-            got.append(await asyncio.wait_for(anext(follower), 10))
-        assert got == done
+    client = connection._client
+    await break_for_good(connection)
+    done += await fill(log, "r1", 3)
+    assert await everything(log, "r1") == done
     assert connection._client is not client
     await log.close()
+
+
+async def test_a_client_that_closed_for_good_is_replaced_for_those_who_only_listen(server: NatsServer) -> None:
+    connection = connect(server)
+    writer, reader = JetStreamLog(connect(server)), JetStreamLog(connection)
+    done = await fill(writer, "r1", 2)
+    async with aclosing(reader.follow("r1")) as follower:
+        got = [await anext(follower) for _ in range(2)]
+        coming = asyncio.ensure_future(anext(follower))
+        await break_for_good(connection)
+        done += await fill(writer, "r1", 1)
+        got.append(await asyncio.wait_for(coming, 10))
+    assert got == done
+    await writer.close()
+    await reader.close()
+
+
+async def deafen(log: JetStreamLog) -> None:
+    """Make the server forget what a log's followers listen to, as a lost message does."""
+    wanted, client = log._live._subscription, log._connection._client
+    assert wanted is not None and client is not None
+    await client._send_unsubscribe(wanted.held._id)
+    await client.flush()
+
+
+async def test_a_wake_up_lost_around_a_reconnect_is_made_good_when_the_server_is_back(server: NatsServer) -> None:
+    writer, reader = JetStreamLog(connect(server)), JetStreamLog(connect(server))
+    done = await fill(writer, "r1", 1)
+    async with aclosing(reader.follow("r1")) as follower:
+        got = [await anext(follower)]
+        coming = asyncio.ensure_future(anext(follower))
+        await deafen(reader)
+        done += await fill(writer, "r1", 1)
+        await server.restart()
+        got.append(await asyncio.wait_for(coming, 10))
+    assert got == done
+    await writer.close()
+    await reader.close()
+
+
+async def test_a_wake_up_lost_for_any_other_reason_is_made_good_by_the_sweep(server: NatsServer) -> None:
+    writer, reader = JetStreamLog(connect(server)), JetStreamLog(connect(server), sweep=0.3)
+    done = await fill(writer, "r1", 1)
+    async with aclosing(reader.follow("r1")) as follower:
+        got = [await anext(follower)]
+        coming = asyncio.ensure_future(anext(follower))
+        await deafen(reader)
+        done += await fill(writer, "r1", 1)
+        got.append(await asyncio.wait_for(coming, 10))
+    assert got == done
+    await writer.close()
+    await reader.close()
 
 
 async def test_lost_tail_a_reader_with_tiny_buffers_still_reads_everything(server: NatsServer) -> None:
@@ -142,24 +211,39 @@ async def test_lost_tail_a_reader_with_tiny_buffers_still_reads_everything(serve
     await reader.close()
 
 
-async def test_lost_tail_a_follower_with_tiny_buffers_misses_nothing(server: NatsServer) -> None:
-    writer = JetStreamLog(connect(server))
-    follower = JetStreamLog(connect(server, pending_bytes=150_000, timeout=0.5))
-    first = await fill(writer, "r1", 1)
-    async with aclosing(follower.follow("r1")) as records:
+async def test_lost_tail_a_follower_whose_buffer_overflows_misses_nothing(server: NatsServer) -> None:
+    writer, reader = JetStreamLog(connect(server)), JetStreamLog(connect(server))
+    done = await fill(writer, "r1", 1)
+    async with aclosing(reader.follow("r1")) as records:
         got = [await anext(records)]
-        done = first + await fill(writer, "r1", 40, events=2, size=40_000)
-        while len(got) < 41:
+        coming = asyncio.ensure_future(anext(records))
+        assert reader._live._subscription is not None
+        # From now on the library drops every message for followers and tells nobody but its error callback.
+        reader._live._subscription.held._pending_bytes_limit = 1
+        done += await fill(writer, "r1", 5)
+        got.append(await asyncio.wait_for(coming, 10))
+        while len(got) < 6:
             got.append(await asyncio.wait_for(anext(records), 10))
-        assert got == done
+    assert got == done
     await writer.close()
-    await follower.close()
+    await reader.close()
+
+
+class Weighing(Connection):
+    """A connection that remembers the bytes of its largest answer."""
+
+    largest = 0
+
+    async def gather(self, subject: str, payload: bytes, timeout: float = 0.0) -> list[Msg]:
+        messages = await super().gather(subject, payload, timeout)
+        self.largest = max(self.largest, sum(len(m.data) for m in messages))
+        return messages
 
 
 async def test_more_bytes_than_the_server_holds_back_for_a_client_are_read_in_bounded_pieces(
     server: NatsServer,
 ) -> None:
-    connection = connect(server)
+    connection = Weighing(server.url, token=server.token)
     log = JetStreamLog(connection)
     done = await fill(log, "r1", 110, events=1, size=640_000)
     assert sum(len(r.stored) for r in done) > 64 * 1024 * 1024
@@ -170,6 +254,7 @@ async def test_more_bytes_than_the_server_holds_back_for_a_client_are_read_in_bo
         if count % 10 == 0:
             await asyncio.sleep(0.05)
     assert count == 110
+    assert 0 < connection.largest < BATCH_BYTES + 700_000
     assert connection._client is not None and connection._client.stats["reconnects"] == 0
     assert "Slow Consumer" not in (server.folder / "nats.log").read_text()
     await log.close()

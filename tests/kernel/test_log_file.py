@@ -75,6 +75,16 @@ async def test_a_line_torn_by_a_crash_is_passed_over_and_cut_off_by_the_next_app
 
 
 @pytest.mark.anyio
+async def test_a_torn_line_longer_than_the_next_record_leaves_nothing_behind(log: FileLog) -> None:
+    done = await fill(log, "r1", 1)
+    path = log.path / "r1.jsonl"
+    with path.open("ab") as file:
+        file.write(b"x" * 50_000)
+    done += await fill(FileLog(log.path), "r1", 1)
+    assert path.read_bytes() == b"".join(r.stored + b"\n" for r in done)
+
+
+@pytest.mark.anyio
 async def test_a_whole_last_line_without_newline_counts(log: FileLog) -> None:
     done = await fill(log, "r1", 2)
     path = log.path / "r1.jsonl"

@@ -224,7 +224,8 @@ class Driver:
 
     def verdict(self, name: str) -> AttemptAccepted | AttemptRejected | None:
         """What was decided about an attempt; asserts that it was decided once at most."""
-        found = [p for p in (*self.all(AttemptAccepted), *self.all(AttemptRejected)) if p.attempt == name]
+        verdicts: list[AttemptAccepted | AttemptRejected] = [*self.all(AttemptAccepted), *self.all(AttemptRejected)]
+        found = [p for p in verdicts if p.attempt == name]
         assert len(found) <= 1, f"{name} was judged {len(found)} times"
         return found[0] if found else None
 

@@ -29,7 +29,7 @@ class Evidence:
 
 def weigh(difference: float, row_se: float, seed_variance: float) -> Evidence:
     """σ² = row-paired bootstrap variance + 2 × seed variance."""
-    return Evidence(difference, math.sqrt(row_se**2 + 2.0 * seed_variance))
+    return Evidence(difference, math.sqrt(row_se * row_se + 2.0 * seed_variance))
 
 
 def variance(scores: Sequence[float]) -> float:
@@ -37,13 +37,15 @@ def variance(scores: Sequence[float]) -> float:
     if len(scores) < 2:
         return 0.0
     middle = sum(scores) / len(scores)
-    return sum((s - middle) ** 2 for s in scores) / (len(scores) - 1)
+    return sum((s - middle) * (s - middle) for s in scores) / (len(scores) - 1)
 
 
 def mean_of(evidence: Sequence[Evidence]) -> Evidence:
     """The mean of independent differences, with the noise of a mean."""
     count = len(evidence)
-    return Evidence(sum(e.difference for e in evidence) / count, math.sqrt(sum(e.sigma**2 for e in evidence)) / count)
+    return Evidence(
+        sum(e.difference for e in evidence) / count, math.sqrt(sum(e.sigma * e.sigma for e in evidence)) / count
+    )
 
 
 def undecided(evidence: Evidence) -> bool:

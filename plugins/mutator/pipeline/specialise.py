@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
+from itertools import pairwise
 
 Facts = Mapping[str, str | bool]
 """What is known of names: KIND's value, and whether a list (TEXT, TIME, …) has any entries."""
@@ -54,7 +55,9 @@ def _without_dead_ends(source: str) -> str:
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         body = getattr(node, "body", None)
-        for before, after in zip(body, body[1:], strict=False) if isinstance(body, list) else ():
+        if not isinstance(body, list):
+            continue
+        for before, after in pairwise(body):
             if isinstance(before, (ast.Return, ast.Raise)):
                 end = int(body[-1].end_lineno or after.lineno)
                 return _without_dead_ends("\n".join(lines[: after.lineno - 1] + lines[end:]))

@@ -51,6 +51,11 @@ def _numeric(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Colu
     return ranked(found, () if any(c.association is not None for c in found) else importance)
 
 
+def _strong(column: ColumnFacts, importance: Sequence[tuple[str, float]]) -> bool:
+    """Whether a column is known to matter: by its association with the target or in the last model."""
+    return column.association is not None or column.name in dict(importance)
+
+
 def _quality(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bundle]:
     found = [c for c in facts.kinds("category") if _speaks_quality(c)]
     if not found:
@@ -63,7 +68,7 @@ def _quality(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bund
             f"Rank the graded words of {_names([c.name for c in found])} from worst to best",
             f"{len(found)} category columns use grades such as {_names(found[0].levels or ('Fair', 'Good'))}; "
             "their order is lost when they are treated as names",
-            0.004,
+            0.02,
             0.006,
         )
     ]
@@ -173,7 +178,7 @@ def _ratios(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bundl
     best = [c for c in _numeric(facts, importance) if not c.year and not c.code][:5]
     pairs = [{"op": "ratio", "a": a.name, "b": b.name} for a, b in combinations(best, 2)]
     pairs = [p for p in pairs if p not in steps][:8]
-    if len(best) >= 3 and pairs and (importance or best[0].association is not None):
+    if len(best) >= 3 and pairs and _strong(best[0], importance):
         found.append(
             Bundle(
                 "best_ratios",
@@ -214,7 +219,7 @@ def _products(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bun
             )
         )
     best = [c for c in _numeric(facts, importance) if not c.year and not c.code][:4]
-    if len(best) >= 3 and (importance or best[0].association is not None):
+    if len(best) >= 3 and _strong(best[0], importance):
         pairs: list[Spec] = [{"op": "product", "a": a.name, "b": b.name} for a, b in combinations(best, 2)]
         found.append(
             Bundle(
@@ -244,8 +249,8 @@ def _targets(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bund
             f"Encode {_names(names)} by the mean target of their levels, cross-fitted, and by their frequency",
             f"{len(names)} category columns have {_MANY} levels or more (up to {largest or 'many'}); a mean target per "
             "level pools what one-hot columns and native splits must learn level by level",
-            0.006,
-            0.008,
+            0.001,
+            0.005,
         )
     ]
 
@@ -261,8 +266,8 @@ def _space(facts: Facts, importance: Sequence[tuple[str, float]]) -> list[Bundle
             ({"op": "neighbours", "columns": list(where), "k": [5, 15]},),
             f"Add the mean target of the 5 and 15 nearest training rows by {where[0]} and {where[1]}",
             "the columns are coordinates: what is next door tells more than two axes cut by thresholds",
-            0.008,
-            0.025,
+            0.004,
+            0.02,
         )
     ]
 

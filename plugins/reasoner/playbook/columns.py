@@ -58,7 +58,7 @@ class ColumnFacts:
     @property
     def unit(self) -> str:
         """What the number counts, by the words of its name; empty if unknown."""
-        found = set(self.words)
+        found = {w for w in self.words if len(w) > 1 or len(self.words) == 1}
         for unit, known in UNITS.items():
             if found & known:
                 return unit

@@ -87,6 +87,7 @@ class Facts:
     fold_count: int = 5
     openers: tuple[str, ...] = field(default=())
     base: str = ""
+    pending: frozenset[str] = frozenset()
 
     def column(self, name: str) -> ColumnFacts | None:
         """Facts about one column, None if there is no such column."""
@@ -177,10 +178,10 @@ def pipeline_of(attempt: Attempt) -> Read | None:
     return _READ[digest]
 
 
+@lru_cache(maxsize=32_768)
 def member_spec(member: Member) -> Spec:
-    """Return a member as plain values, its model always named."""
-    spec: Spec = msgspec.json.decode(msgspec.json.encode(member))
-    spec.setdefault("model", {"family": family(member)})
+    """Return a member as plain values, defaults left out, its model always named; shared, so not to be changed."""
+    spec: Spec = to_spec(Pipeline(members=(member,)))["members"][0]
     return spec
 
 
@@ -204,6 +205,16 @@ def known_keys(trajectory: Trajectory) -> frozenset[str]:
         key = found.key if found else _key_of_open(attempt, trajectory.attempts)
         if key:
             keys.add(key)
+    return frozenset(keys)
+
+
+def pending_members(trajectory: Trajectory) -> frozenset[str]:
+    """Return the keys of members that attempts in flight may be fitting right now."""
+    keys: set[str] = set()
+    for attempt in trajectory.open_attempts():
+        found = pipeline_of(attempt)
+        if found and attempt.scored is None:
+            keys.update(key_of(m) for m in found.pipeline.members)
     return frozenset(keys)
 
 
@@ -281,9 +292,9 @@ def members_of(attempt: Attempt) -> tuple[MemberFacts, ...]:
                 trace=attempt.trace,
                 score=score,
                 seconds=took,
-                train=_mean(entry.get("train_scores")),
-                iterations=numbers(entry.get("best_iteration")),
-                cap=number(entry.get("cap")) or 0.0,
+                train=number(entry.get("train_score"), _mean(entry.get("train_scores"))),
+                iterations=numbers(entry.get("best_iterations")),
+                cap=number(entry.get("rounds")) or 0.0,
                 weight=weights[i],
                 importance=_importance(entry),
                 bag=member.bag,
@@ -409,6 +420,7 @@ def read_facts(context: ReasonContext) -> Facts:
         seed_noise=_spread([s.score for s in repeats]),
         fold_count=trajectory.profiled.fold_count if trajectory.profiled else 5,
         openers=openers,
+        pending=pending_members(trajectory),
     )
 
 

@@ -16,6 +16,8 @@ from gome.plugins.reasoner.playbook.facts import Facts, Spec
 LARGE = 20_000
 """Rows from which a table counts as large: fewer, bigger boosters, no kernel methods."""
 TREES = frozenset({"booster", "hist_booster", "trees"})
+_UNCALIBRATED = frozenset({"discriminant", "trees", "svm", "knn", "naive_bayes", "mlp", "booster"})
+"""Families whose probabilities for several classes are far too sure or too timid as they come."""
 TITLES = {
     "booster": "gradient boosting",
     "hist_booster": "histogram boosting",
@@ -90,6 +92,8 @@ def member(facts: Facts, family: str) -> Spec:
     found: Spec = {"model": model}
     if target := default_target(facts):
         found["target"] = target
+    if k > 2 and facts.metric in ("log_loss", "logloss") and family in _UNCALIBRATED:
+        found["temperature"] = True
     if family == "mlp":
         found["bag"] = 1 if large else 3
     return found
@@ -230,13 +234,14 @@ def neighbours(facts: Facts, spec: Spec) -> list[tuple[str, dict[str, Any]]]:
 
 def formula(facts: Facts, spec: Spec) -> float:
     """Rough seconds for fitting a member on all folds with one thread, before anything was measured."""
-    model = spec["model"]
+    model: dict[str, Any] = spec["model"]
+    one: float
     family = model["family"]
     n, k = facts.rows * (1 - 1 / max(2, facts.fold_count)), facts.classes if facts.classes > 2 else 1
     wide = sum(min(c.unique or 8, 150) for c in facts.columns if c.kind == "category")
     narrow = float(len(facts.columns) + 2 * len(spec.get("features", [])))
     matrix = narrow + (wide if family not in TREES else 0) + 100 * len(facts.kinds("text"))
-    bag = spec.get("bag", 1)
+    bag = int(spec.get("bag", 1))
     if family in ("booster", "hist_booster"):
         rate = model.get("learning_rate", 0.03 if family == "booster" else 0.04)
         cap = model.get("rounds", 2000 if family == "booster" else 600)
@@ -245,25 +250,25 @@ def formula(facts: Facts, spec: Spec) -> float:
         depth = math.log2(max(2, model.get("leaves", 10)))
         per_tree = 1.2e-4 + n * narrow * max(share, 0.1) * depth * 1.6e-9
         refits = 2 if model.get("refit", True) and family == "booster" else 1
-        one = rounds * refits * k * per_tree * (2.5 if family == "hist_booster" else 1)
+        one = 2.5 * rounds * refits * k * per_tree * (2.0 if family == "hist_booster" else 1.0)
     elif family == "trees":
         one = model.get("trees", 300) * n * math.log2(n) * narrow * model.get("max_features", 0.35) * 1.5e-8 + 0.2
-    elif family in ("ridge", "huber", "naive_bayes", "discriminant"):
-        one = 0.05 + n * matrix**1.5 * 2e-9 * (1 if facts.regression else 12 * k)
-    elif family == "elastic_net":
-        one = 0.2 + n * matrix * 6e-7 * (1 if facts.regression else 3 * k)
+    elif family in ("ridge", "naive_bayes", "discriminant"):
+        one = 0.2 + n * matrix**1.5 * 1e-8 * (1 if facts.regression else 4 * k)
+    elif family in ("elastic_net", "huber"):
+        one = 0.2 + n * matrix * 1.2e-6 * (1 if facts.regression else 3 * k)
     elif family == "svm":
-        one = n * n * matrix * (6e-9 if facts.regression else 1.2e-8) + 0.05
+        one = n * n * matrix * (1.5e-9 if facts.regression else 4e-9) + 0.05
     elif family == "kernel_ridge":
-        one = 0.05 + n**2 * matrix * 1e-9 + n**3 * 3e-11 * (1 if facts.regression else 3)
+        one = 0.1 + n**2 * matrix * 3e-10 + n**3 * 2e-11 * (1 if facts.regression else 3)
     elif family == "gaussian_process":
-        one = 1.0 + n**3 * 4e-11
+        one = 1.5 + n**3 * 1.5e-10
     elif family == "knn":
-        one = n * n * matrix * 1e-10 + 0.05
+        one = n * n * matrix * 3e-10 + 0.05
     else:
         epochs = model.get("epochs", 150 if family == "mlp" else 40)
-        one = epochs * n * (2.5e-5 if family == "mlp" else 6e-5)
-    return max(0.05, float(one) * bag * facts.fold_count)
+        one = epochs * n * (6e-6 if family == "mlp" else 6e-5)
+    return max(0.05, one * bag * facts.fold_count)
 
 
 def corrections(facts: Facts) -> dict[str, float]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from gome.events import Challenge, Hypothesis, Scores
 from gome.events.pipeline import Pipeline, apply_change, check_task, needs_torch, to_spec
 from gome.kernel.reasoning import Proposal, ReasonContext
@@ -32,6 +34,8 @@ START = 1.0
 """Seconds that a program takes beside fitting."""
 MARGIN = 1.4
 """By how much an estimate may be wrong and the step still end in time."""
+FULL_IMPACT = 0.04
+"""Expected relative gain that scores 10 for impact."""
 SHOWN = 5
 """Challenges, and hypotheses passed over, that are recorded."""
 
@@ -93,7 +97,7 @@ def score(facts: Facts, idea: Idea, belief: Belief, weight: float, seconds: floa
     ):
         value *= 0.15
     cheap = 1.0 / (1.0 + seconds / (3.0 + 0.02 * facts.room))
-    impact = 1.0 + 9.0 * math.sqrt(min(1.0, max(0.0, value * (0.4 + 0.6 * cheap)) / 0.04))
+    impact = 1.0 + 9.0 * math.sqrt(min(1.0, max(0.0, value * (0.4 + 0.6 * cheap)) / FULL_IMPACT))
     return (
         Scores(
             alignment=_clip(1.0 + 9.0 * weight),
@@ -106,8 +110,11 @@ def score(facts: Facts, idea: Idea, belief: Belief, weight: float, seconds: floa
     )
 
 
-def candidates(context: ReasonContext, facts: Facts, challenges: tuple[Challenge, ...]) -> list[Candidate]:
-    """Return every idea that is new, valid and affordable, best first."""
+def candidates(
+    context: ReasonContext, facts: Facts, challenges: tuple[Challenge, ...], *, wait: bool = True
+) -> list[Candidate]:
+    """Return every idea that is new, valid and affordable, best first; with `wait` none that needs a member which
+    another trace is fitting just now (a little later it costs nothing)."""
     weights = {c.name: c.weight for c in challenges}
     seen: list[Evidence] = evidence(context)
     kept, corrected = {m.key: m for m in facts.library}, corrections(facts)
@@ -120,6 +127,8 @@ def candidates(context: ReasonContext, facts: Facts, challenges: tuple[Challenge
             continue  # not for this pipeline (too many members, a family without that encoding, …)
         key = content_key(pipeline)
         if key in facts.known or (needs_torch(pipeline) and not facts.torch):
+            continue
+        if wait and any(key_of(m) in facts.pending and key_of(m) not in kept for m in pipeline.members):
             continue
         seconds, whole = seconds_of(facts, pipeline, kept, corrected)
         if seconds * MARGIN > facts.room or (whole > facts.weight_limit and facts.parent):
@@ -139,7 +148,9 @@ def _carried_over(candidate: Candidate, base: str, lead: float) -> Candidate:
         statement=f"Go on from {base}, the best solution of the other traces: {candidate.idea.statement}",
         change={"pipeline": to_spec(candidate.pipeline)},
     )
-    return replace(candidate, idea=idea, value=candidate.value + lead)
+    impact = 1.0 + 9.0 * math.sqrt(min(1.0, ((candidate.scores.impact - 1.0) / 9.0) ** 2 + lead / FULL_IMPACT))
+    scores = msgspec.structs.replace(candidate.scores, impact=_clip(impact))
+    return replace(candidate, idea=idea, value=candidate.value + lead, scores=scores)
 
 
 def _hypothesis(facts: Facts, candidate: Candidate) -> Hypothesis:
@@ -167,7 +178,7 @@ def propose(context: ReasonContext) -> Proposal | None:
     """Return the best hypothesis for a step with its diagnosis, or None when nothing new fits into what is left."""
     facts = read_facts(context)
     challenges = diagnose(facts)
-    ranked = candidates(context, facts, challenges)
+    ranked = candidates(context, facts, challenges) or candidates(context, facts, challenges, wait=False)
     if facts.step_kind == "merge":
         ranked = [c for c in ranked if c.idea.move == "join"] or ranked
         if other := rebased(facts, context):
@@ -176,7 +187,7 @@ def propose(context: ReasonContext) -> Proposal | None:
             lead = 1 - (other.error or 1.0) / (facts.error or 1.0)
             ranked = sorted(
                 (*ranked, *(_carried_over(c, other.base, lead) for c in more)),
-                key=lambda c: (-c.value, -c.scores.total, c.key),
+                key=lambda c: (-c.scores.total, -c.value, c.key),
             )
     if not ranked:
         return None

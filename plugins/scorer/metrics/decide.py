@@ -25,6 +25,7 @@ from gome.events import (
     ExecutionFinished,
     Payload,
     ProfileRequested,
+    RunForked,
     RunStarted,
     ScoreRequested,
     StepPlanned,
@@ -62,13 +63,18 @@ class Scoring:
     best: str = ""
     recent: list[str] = field(default_factory=list)
     oofs: dict[int, dict[str, dict[int, Artifact]]] = field(default_factory=dict)
+    unscored: dict[tuple[str, str, int, int, int | None], ExecutionFinished] = field(default_factory=dict)
 
 
 def evolve(state: Scoring, event: Event) -> Scoring:
     """Fold one event."""
+    if isinstance(done := event.payload, ExecutionFinished) and done.ok and done.purpose != "debug":
+        state.unscored[_key(done)] = done
     match event.payload:
         case RunStarted(task=task):
             state.task = task
+        case ScoreRequested() as asked:
+            state.unscored.pop(_key(asked), None)
         case DataProfiled(folds=folds):
             state.folds = folds
         case StepPlanned() as planned:
@@ -90,6 +96,10 @@ def evolve(state: Scoring, event: Event) -> Scoring:
     return state
 
 
+def _key(of: ExecutionFinished | ScoreRequested) -> tuple[str, str, int, int, int | None]:
+    return of.attempt, of.purpose, of.seed, of.partition, of.masked_fold
+
+
 def _better(state: Scoring, new: str, old: str) -> bool:
     difference = state.scores[new] - state.scores[old]
     return difference > 0 if state.task and state.task.metric.greater_is_better else difference < 0
@@ -107,6 +117,9 @@ def decide(state: Scoring, event: Event, draw: Draw) -> Sequence[Payload]:
             ]
         case ExecutionFinished(ok=True) as done if done.purpose != "debug" and state.task and state.folds:
             return [_request(state, done, state.task, state.folds)]
+        case RunForked() if state.task and state.folds:
+            # A scorer that takes over in a fork owes a score to every execution that had none.
+            return [_request(state, done, state.task, state.folds) for done in state.unscored.values()]
         case SubmissionSelected() as chosen if state.task and state.folds:
             return [
                 ScoreRequested(

@@ -44,6 +44,7 @@ def _mean(store: Artifacts, files: Sequence[Artifact], asked: AverageRequested, 
 
 
 def _read(store: Artifacts, file: Artifact, id: str) -> pd.DataFrame:
-    return pd.read_csv(
+    found: pd.DataFrame = pd.read_csv(
         io.BytesIO(store.get(file.digest)), dtype={id: str}, keep_default_na=False, na_values=[""], **_EXACT
     )
+    return found

@@ -55,7 +55,7 @@ def rank(
     for found in differences.values():
         if len(found) > 1:
             middle = sum(found) / len(found)
-            squares += sum((d - middle) ** 2 for d in found)
+            squares += sum((d - middle) * (d - middle) for d in found)
             freedom += len(found) - 1
     rows = []
     for name, runs in gains.items():

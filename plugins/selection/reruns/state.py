@@ -230,8 +230,9 @@ def _finished(state: Selecting, event: Event, done: ExecutionFinished) -> None:
     if done.purpose in ("seed", "repeat") or (done.purpose == "full" and not _cached(entry)):
         entry.seconds = max(entry.seconds, done.seconds)
     elif done.purpose == "full":
-        # Spared its members, it says little about what they cost.
-        entry.seconds = max(entry.seconds, 3.0 * done.seconds)
+        # Spared its members, it says little about what they cost; the mutator's estimate knows better, if there is one.
+        known = entry.code is not None and entry.code.estimate_seconds > 0
+        entry.seconds = max(entry.seconds, done.seconds if known else 3.0 * done.seconds)
 
 
 def _cached(entry: Entry) -> bool:

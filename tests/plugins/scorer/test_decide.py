@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from gome.events import (
     AttemptAccepted,
     ExecutionFinished,
     ExecutionRequested,
     ProfileRequested,
+    RunForked,
     ScoreRequested,
     StepPlanned,
     SubmissionRejected,
@@ -111,3 +114,16 @@ def test_what_is_handed_in_is_scored_as_final() -> None:
     (found,) = scorings(run.say(chosen))
     assert (found.attempt, found.purpose, found.final, found.partition) == ("final", "rerun", True, 1)
     assert found.outputs == {"submission.csv": artifact("sub"), "oof.csv": artifact("oof")}
+
+
+def test_a_scorer_that_takes_over_in_a_fork_owes_what_was_not_scored() -> None:
+    run = run_of(("a1", 1.0, ""))
+    run.say(StepPlanned("a2", 0, 1, parent="a1"))
+    fresh = Driver(plugin)
+    done = ExecutionFinished("a2", "full", True, outputs={"oof.csv": artifact("x")})
+    for event in run.log:
+        if isinstance(event.payload, plugin.reads):
+            fresh.states[0] = plugin.evolve(fresh.states[0], event)
+    request = next(e for e in run.log if isinstance(e.payload, ScoreRequested))
+    fresh.states[0] = plugin.evolve(fresh.states[0], msgspec.structs.replace(request, payload=done))
+    assert [s.attempt for s in scorings(fresh.say(RunForked("parent", 10, "hash")))] == ["a2"]

@@ -117,7 +117,7 @@ FIRST = [2, 2, 3, 3, 0, 2, 4, 4, 3, 1, 1, 1]
     [({"g": [1] * 9}, {"group": "g"}, "one value only"), ({"t": [1] * 9}, {"time": "t"}, "one value only")],
 )
 def test_a_table_that_cannot_be_folded_is_a_usage_error(
-    columns: dict[str, list[int]], kind: dict[str, str], message: str
+    columns: dict[str, list[int]], kind: dict[str, Any], message: str
 ) -> None:
     train = pd.DataFrame({"id": range(9), "y": np.arange(9.0), **columns})
     with pytest.raises(UsageError, match=message):

@@ -1,4 +1,4 @@
-"""The scorer's effects as the kernel performs them: profiling, scoring, and the hidden grade before the public score."""
+"""The scorer's effects as the kernel performs them: profiling, scoring, the hidden grade before the public score."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_a_profile_brings_folds_and_a_sample_submission() -> None:
 
 
 async def test_a_score_is_graded_in_the_vault_first() -> None:
-    w, predicted = world("regression"), None
+    w = world("regression")
     predicted = w.answers["y"].to_numpy() + 0.5
     vault = Vault(w)
     submission = w.put(w.predictions(w.test["id"], predicted), "submission.csv")

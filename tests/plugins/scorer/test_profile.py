@@ -35,7 +35,7 @@ def test_ordered_vocabularies_are_recognised(levels: list[str], order: list[str]
 
 
 def test_names_give_units_years_and_coordinates_away() -> None:
-    assert tokens("Total_Bsmt_SF") == tokens("totalBsmtSf")[:2] + ("sf",) == ("total", "bsmt", "sf")
+    assert tokens("Total_Bsmt_SF") == (*tokens("totalBsmtSf")[:2], "sf") == ("total", "bsmt", "sf")
     groups = unit_groups(["First_Flr_SF", "Second_Flr_SF", "Lot_Area", "age"])
     assert groups == {"sf": ["First_Flr_SF", "Second_Flr_SF"]}
     ranges = {

@@ -1,4 +1,4 @@
-"""Scoring: every fault of a program's files is refused with one clear sentence; what is right is scored from the file."""
+"""Scoring: every fault of a program's files is refused with one sentence; what is right is scored from the file."""
 
 from __future__ import annotations
 
@@ -93,10 +93,7 @@ def test_each_fault_of_a_file_is_refused_with_its_reason(how: str, file: str) ->
     w = world("regression")
     good = w.request(w.oof(w.noisy(0.5)))
     bad = w.put(change(w.table(good.outputs[file]), how), file)
-    if file == "oof.csv":
-        reason = refusal(w, bad)
-    else:
-        reason = refusal(w, good.outputs["oof.csv"], bad)
+    reason = refusal(w, bad) if file == "oof.csv" else refusal(w, good.outputs["oof.csv"], bad)
     assert reason.startswith(file) and FAULTS[how] in reason
 
 

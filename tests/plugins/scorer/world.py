@@ -84,10 +84,11 @@ def world(kind: TaskKind = "regression", rows: int = 400, metric: str = "", seed
     signal = x[:, 0] + 0.5 * x[:, 1] + 0.3 * city + 0.5 * generator.normal(size=everyone)
     classes = CLASSES[kind]
     if kind == "regression":
-        target = truth = signal + 5.0
+        truth = signal + 5.0
+        target = np.asarray(truth, dtype=object)
     else:
-        truth = np.searchsorted(np.quantile(signal, np.arange(1, len(classes)) / len(classes)), signal)
-        target = np.array(classes)[truth]
+        truth = 1.0 * np.searchsorted(np.quantile(signal, np.arange(1, len(classes)) / len(classes)), signal)
+        target = np.array(classes, dtype=object)[truth.astype(int)]
     frame = pd.DataFrame({"id": np.arange(everyone), "x0": x[:, 0], "x1": x[:, 1], "x2": x[:, 2]})
     frame["city"] = np.array([f"c{i}" for i in range(6)])[city]
     frame["zip"] = [f"z{i}" for i in generator.integers(0, rows // 2, everyone)]

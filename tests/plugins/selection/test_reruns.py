@@ -149,6 +149,25 @@ def test_the_plan_shrinks_to_the_time_left(left: float, plan: tuple[int, int]) -
     assert (len({r.attempt for r in asked}), len({r.partition for r in asked})) == plan
 
 
+@pytest.mark.parametrize(
+    ("left", "reruns", "audits"), [(200.0, 9, 3), (50.0, 6, 2), (40.0, 4, 2), (30.0, 4, 0), (25.0, 4, 0), (19.0, 2, 0)]
+)
+def test_audits_of_trusted_programs_yield_to_reruns(left: float, reruns: int, audits: int) -> None:
+    run = run_of({"a1": 0.5, "a2": 0.3, "a3": 0.4}, seconds=10.0, audit=True)
+    asked = begin(run, active=1000.0 - left)
+    assert (len(asked), len(run.last(SelectionPlanned).audited)) == (reruns, audits)
+
+
+def test_a_stranger_s_program_is_audited_before_it_is_averaged() -> None:
+    run = Driver(plugin)
+    run.start(reruns={})
+    for name, score in (("a1", 0.5), ("a2", 0.3)):
+        run.attempt(name, score, trusted=False)
+        run.say(AttemptAccepted(name))
+    asked = begin(run, active=1000.0 - 25.0)
+    assert len(asked) == 2 and run.last(SelectionPlanned).audited == ("a2", "a1")
+
+
 def test_without_time_the_best_is_handed_in_as_it_is() -> None:
     run = run_of({"a1": 0.5, "a2": 0.3})
     assert not begin(run, active=998.0)

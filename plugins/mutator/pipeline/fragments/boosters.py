@@ -26,9 +26,9 @@ Fitted = tuple[Callable[[Any], np.ndarray], dict[str, Any]]
 
 def inner_split(y: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the training folds to fit on and rows to stop early on; stratified where classes allow."""
-    stratify = KIND != "regression" and np.unique(y, return_counts=True)[1].min() >= 2
-    maker: Any = StratifiedShuffleSplit if stratify else ShuffleSplit
-    share = max(share, len(np.unique(y)) / len(y)) if stratify else share
+    maker: Any = ShuffleSplit
+    if KIND != "regression" and np.unique(y, return_counts=True)[1].min() >= 2:
+        maker, share = StratifiedShuffleSplit, max(share, len(np.unique(y)) / len(y))
     inside, outside = next(maker(1, test_size=min(share, 0.5), random_state=seed).split(np.zeros(len(y)), y))
     return np.sort(inside), np.sort(outside)
 
@@ -44,9 +44,8 @@ def probabilities(model: Any, x: Any) -> np.ndarray:
 
 def fit_booster(x: Any, y: np.ndarray, seed: int, matrix: Any, **p: Any) -> Fitted:
     """LightGBM; rounds by early stopping on an inner split, then a fit on all training rows with that number."""
-    objective = p["objective"]
     settings = {
-        "objective": objective,
+        "objective": p["objective"],
         "learning_rate": p["learning_rate"],
         "num_leaves": p["leaves"],
         "max_depth": p["max_depth"],
@@ -66,11 +65,12 @@ def fit_booster(x: Any, y: np.ndarray, seed: int, matrix: Any, **p: Any) -> Fitt
         "force_row_wise": True,
         "verbosity": -1,
     }
-    if objective == "tweedie":
+    weight = None
+    if KIND == "regression":
         settings["tweedie_variance_power"] = p["tweedie_power"]
-    if objective == "multiclass":
-        settings["num_class"] = len(CLASSES)
-    weight = compute_sample_weight("balanced", y) if p["class_weight"] == "balanced" else None
+    else:
+        settings["num_class"] = len(CLASSES) if KIND == "multiclass" else 1
+        weight = compute_sample_weight("balanced", y) if p["class_weight"] == "balanced" else None
     categorical = matrix.categorical if p["native"] else []
     data = lgb.Dataset(x, y, weight=weight, categorical_feature=categorical, params=settings, free_raw_data=False)
     best, model = p["rounds"], None

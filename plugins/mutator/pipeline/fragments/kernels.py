@@ -57,27 +57,22 @@ def fit_svm(x: Any, y: np.ndarray, seed: int, matrix: Any, **p: Any) -> Fitted:
     """Support vector machine."""
     gamma = kernel_width(x, p["gamma"], p["gamma_scale"])
     shape = {"kernel": p["kernel"], "C": p["c"], "gamma": gamma, "cache_size": 500}
+    if KIND == "regression":
+        return standardised(lambda r, z: SVR(epsilon=p["epsilon"], **shape).fit(r, z).predict, x, y), {"gamma": gamma}
+    weight = None if p["class_weight"] == "none" else "balanced"
 
-    def regression(rows: Any, goal: np.ndarray) -> Decision:
-        return SVR(epsilon=p["epsilon"], **shape).fit(rows, goal).predict
-
-    def classes(rows: Any, labels: np.ndarray) -> Decision:
-        weight = None if p["class_weight"] == "none" else "balanced"
+    def fit(rows: Any, labels: np.ndarray) -> Decision:
         model = SVC(class_weight=weight, decision_function_shape="ovr", **shape).fit(rows, labels)
-        width = len(CLASSES)
 
         def decide(more: Any) -> np.ndarray:
             found = model.decision_function(more)
-            spread = np.full((more.shape[0], width), -1.0)
-            if found.ndim == 1:
-                found = np.column_stack([-found, found])
-            spread[:, model.classes_] = found
+            spread = np.full((more.shape[0], len(CLASSES)), -1.0)
+            spread[:, model.classes_] = np.column_stack([-found, found]) if found.ndim == 1 else found
             return spread
 
         return decide
 
-    predict = standardised(regression, x, y) if KIND == "regression" else calibrated(classes, x, y, seed)
-    return predict, {"gamma": gamma}
+    return calibrated(fit, x, y, seed), {"gamma": gamma}
 
 
 def fit_kernel_ridge(x: Any, y: np.ndarray, seed: int, matrix: Any, **p: Any) -> Fitted:

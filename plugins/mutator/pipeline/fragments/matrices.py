@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import lightgbm as lgb
@@ -13,7 +14,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import OneHotEncoder, QuantileTransformer
 
 from gome.plugins.mutator.pipeline.fragments.constants import KIND, THREADS
-from gome.plugins.mutator.pipeline.fragments.encodings import target_columns, target_means
+from gome.plugins.mutator.pipeline.fragments.encodings import cross_fitted, smoothed_means, target_columns
 
 Parts = list[Any]
 
@@ -54,10 +55,11 @@ def category_targets(tables: list[pd.DataFrame], y: np.ndarray, seed: int, rare:
     """Smoothed mean target of each category, cross-fitted inside the training rows."""
     parts: list[list[np.ndarray]] = [[] for _ in tables]
     names: list[str] = []
-    suffixes = target_columns(y)[1]
+    goal, suffixes = target_columns(y)
     for name in tables[0]:
         keys = [category_words(table[[name]])[name].to_numpy(object) for table in tables]
-        for part, mean in zip(parts, target_means(keys[0], keys[1:], y, 10.0, seed), strict=True):
+        found = cross_fitted(keys[0], keys[1:], goal, seed, partial(smoothed_means, smoothing=10.0))
+        for part, mean in zip(parts, found, strict=True):
             part.append(mean)
         names += [f"{name}_{suffix}" for suffix in suffixes]
     return Matrix(

@@ -176,14 +176,14 @@ def described(pipeline: Pipeline, **more: Any) -> dict[str, Any]:
         key = member_key(m)
         score = 0.12 + (zlib.crc32(key.encode()) % 1000) / 50_000
         entry: dict[str, Any] = {
-            "key": key, "family": family(m), "score": score, "seconds": [0.3] * 5, "train_scores": [0.06] * 5,
+            "key": key, "family": family(m), "score": score, "seconds": [0.3] * 5, "train_score": 0.06,
             "fold_scores": [score] * 5, "importance": {"Gr_Liv_Area": 0.5, "Neighborhood": 0.3},
         }  # fmt: skip
         if family(m) == "booster":
-            entry |= {"best_iteration": [300] * 5, "cap": 1500}
+            entry |= {"best_iterations": [300] * 5, "rounds": 1500}
         entries.append(entry | more)
     count = len(entries)
-    return {"members": entries, "weights": [1 / count] * count, "seconds": 1.5 * count}
+    return {"members": entries, "blend": {"weights": [1 / count] * count}, "seconds": 1.5 * count}
 
 
 def play(game: Game, steps: int) -> list[tuple[str, Proposal]]:

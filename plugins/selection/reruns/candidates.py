@@ -1,0 +1,75 @@
+"""Who may be handed in, with which reruns, in which order: pure readings of the fold of final selection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from gome.events import SubmissionScored, with_seeds
+from gome.plugins.selection.reruns.ranking import Ranked, rank
+from gome.plugins.selection.reruns.state import Entry, Selecting
+
+
+def candidates_of(state: Selecting) -> list[Entry]:
+    """Accepted attempts with a valid submission that failed no audit, best validation score first, programs once."""
+    found: dict[str, Entry] = {}
+    for entry in state.entries.values():
+        if entry.accepted and entry.scored and complete(entry.scored) and entry.audit in ("", "passed"):
+            found.setdefault(entry.digest, entry)
+    return sorted(
+        found.values(), key=lambda e: (-state.gain(e.scored.score if e.scored else 0.0, 0.0), e.order, e.cost)
+    )
+
+
+def complete(scored: SubmissionScored) -> bool:
+    """Whether a score names both of its files."""
+    return "submission.csv" in scored.outputs and "oof.csv" in scored.outputs
+
+
+def runs_of(state: Selecting, attempt: str) -> list[SubmissionScored]:
+    """An attempt's reruns that came to a valid score, in run order."""
+    return [
+        outcome
+        for (name, _, _), outcome in state.runs.items()
+        if name == attempt and isinstance(outcome, SubmissionScored) and complete(outcome)
+    ]
+
+
+def ranked(state: Selecting) -> list[Ranked]:
+    """Candidates that were rerun and failed no audit, the winner first; empty when there are none."""
+    assert state.plan is not None
+    standing = [e for e in candidates_of(state) if e.attempt in state.plan.candidates and runs_of(state, e.attempt)]
+    if not standing:
+        return []
+    leader = standing[0].attempt
+    gains = {e.attempt: {r.partition: state.gain(r.score, 0.0) for r in runs_of(state, e.attempt)} for e in standing}
+    # Older before newer, cheaper before dearer, where the ranks are equal.
+    gains = {e.attempt: gains[e.attempt] for e in sorted(standing, key=lambda e: (e.order, e.cost))}
+    fallback = {e.attempt: _row_se(state, e.attempt, leader) for e in standing}
+    if state.settings.policy == "resplit":
+        return rank(leader, gains, fallback_se={}, penalty=0.0)
+    return rank(leader, gains, fallback_se=fallback, penalty=state.settings.penalty)
+
+
+def _row_se(state: Selecting, attempt: str, leader: str) -> float:
+    """Row-paired standard error of a single rerun's difference, from whichever side was scored later."""
+    for one, other in ((attempt, leader), (leader, attempt)):
+        for run in runs_of(state, one):
+            for comparison in run.comparisons:
+                if comparison.attempt == other:
+                    return comparison.row_se
+    return 0.0
+
+
+def reseeded(entry: Entry, runs: Sequence[SubmissionScored]) -> str | None:
+    """The program with the runs' seeds and partitions in it; None when it was not written for that."""
+    assert entry.request is not None
+    try:
+        return with_seeds(str(entry.request.program), [r.seed for r in runs], [r.partition for r in runs])
+    except ValueError:
+        return None
+
+
+def pooled(errors: Sequence[float]) -> float:
+    """Root mean square of standard errors."""
+    return math.sqrt(sum(e * e for e in errors) / len(errors))
