@@ -62,16 +62,15 @@ async def execute(
     say: Callable[[str], None] = lambda text: None,
 ) -> Done:
     """Start (or resume) a run, drive it, and write its result folder below `out` (default: the working folder)."""
-    async with connect(settings, memory=memory) as connection:
-        with Launcher(connection, settings) as launcher:
-            if resume:
-                launch = await launcher.resume(resume, unsafe=request.unsafe)
-            else:
-                launch = await launcher.start(request, say)
-            if launch.live.state.finished is None:
-                async with watch(launch):
-                    await launch.drive()
-            return await finish(connection, launch, out or Path.cwd())
+    async with connect(settings, memory=memory) as connection, Launcher(connection, settings) as launcher:
+        if resume:
+            launch = await launcher.resume(resume, unsafe=request.unsafe)
+        else:
+            launch = await launcher.start(request, say)
+        if launch.live.state.finished is None:
+            async with watch(launch):
+                await launch.drive()
+        return await finish(connection, launch, out or Path.cwd())
 
 
 async def finish(connection: Connection, launch: Launch, out: Path) -> Done:

@@ -91,7 +91,12 @@ async def _nats(settings: Settings) -> AsyncIterator[NatsConnection]:
 
     async with contextlib.AsyncExitStack() as stack:
         if settings.nats_url:
-            nats = NatsConnection(settings.nats_url, token=settings.nats_token)
+            nats = NatsConnection(
+                settings.nats_url,
+                token=settings.nats_token,
+                user=settings.nats_user,
+                password=settings.nats_password,
+            )
         else:
             address = await stack.enter_async_context(embedded_server(settings.home))
             learn(address.token)

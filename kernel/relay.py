@@ -6,13 +6,17 @@ result, and offers it all once more when the queue says that it lost something. 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import anyio
 import structlog
 
 from gome.events import EffectCancelled, result_id
 from gome.kernel.errors import LogUnreachable
 from gome.kernel.live import LiveRun
-from gome.kernel.queue import Queue
+
+if TYPE_CHECKING:
+    from gome.kernel.queue import Queue
 
 AGAIN = 5.0
 """Seconds until an intent is offered again when the queue could not be reached."""

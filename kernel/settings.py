@@ -29,7 +29,7 @@ __all__ = ["Origin", "Settings", "cores", "load", "plugin_settings", "seconds"]
 
 FILE = "gome.toml"
 ROLES = ("search", "reasoner", "mutator", "runner", "scorer", "judge", "memory", "selection", "completion")
-SECRETS = ("nats_token", "nats_creds")
+SECRETS = ("nats_token", "nats_user", "nats_password")
 KEYS = {
     "home": "GOME_HOME",
     "nats": "GOME_NATS_URL",
@@ -54,7 +54,8 @@ class Settings:
     home: Path
     nats_url: str = ""
     nats_token: str = field(default="", repr=False)
-    nats_creds: str = field(default="", repr=False)
+    nats_user: str = field(default="", repr=False)
+    nats_password: str = field(default="", repr=False)
     tenant: str = "main"
     artifacts: str = ""
     capacity: int = 1

@@ -16,8 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import anyio
 import msgspec
 from anyio import to_thread
 
@@ -39,12 +40,14 @@ from gome.kernel.errors import UnknownRun, UsageError
 from gome.kernel.live import LiveRun
 from gome.kernel.owner import owner_lock
 from gome.kernel.plugin import Plugin
-from gome.kernel.queue import WorkQueue
 from gome.kernel.relay import Relay
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings, plugin_settings
 from gome.kernel.state import RunState
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
+
+if TYPE_CHECKING:
+    from gome.kernel.lease import KvLease
 
 DEFAULT_SECONDS = 180.0
 """Budget of a run for which nobody names one."""
@@ -82,11 +85,20 @@ class Launch:
     plugins: list[Plugin]
     fresh: bool
     findings: Sequence[Finding] = ()
+    lease: KvLease | None = None
 
     async def drive(self) -> RunState:
-        """Drive the run until it is finished or suspended."""
-        await self.session.drive(lambda: secrets.token_hex(16), resume=not self.fresh)
+        """Drive the run until it is finished or suspended, or until another machine has taken it over."""
+        async with anyio.create_task_group() as group:
+            if self.lease is not None:
+                group.start_soon(self._yield_to_others, self.lease)
+            await self.session.drive(new_nonce, resume=not self.fresh)
+            group.cancel_scope.cancel()
         return self.live.state
+
+    async def _yield_to_others(self, lease: KvLease) -> None:
+        await lease.lost.wait()
+        self.session.suspend("the lease on the run was lost to another machine")
 
 
 def new_run_id(task: str, now: float) -> str:
@@ -204,17 +216,23 @@ class Launcher:
     def __init__(self, connection: Connection, settings: Settings) -> None:
         self.connection = connection
         self.settings = settings
-        self._locks = contextlib.ExitStack()
+        self._held = contextlib.AsyncExitStack()
 
-    def __enter__(self) -> Launcher:
+    async def __aenter__(self) -> Launcher:
         return self
 
-    def __exit__(self, *reason: object) -> None:
-        self._locks.close()
+    async def __aexit__(self, *reason: object) -> None:
+        await self._held.aclose()
 
-    def own(self, run: str) -> None:
-        """Be the one process that drives a run; raises `UsageError` naming the other one."""
-        self._locks.enter_context(owner_lock(self.connection.home, run))
+    async def own(self, run: str) -> KvLease | None:
+        """Be the one process that drives a run, here and, where the log is a server of its own, on its other machines;
+        raises `UsageError` naming the other process. Returns the lease that may get lost, None without one."""
+        self._held.enter_context(owner_lock(self.connection.home, run))
+        if not self.settings.nats_url or self.connection.nats is None:
+            return None
+        from gome.kernel.lease import KvLease
+
+        return await self._held.enter_async_context(KvLease(self.connection.nats, run))
 
     async def start(self, request: Request, say: Callable[[str], None]) -> Launch:
         """Start a new run, or take up an open one of the same id."""
@@ -230,7 +248,7 @@ class Launcher:
         finally:
             shutil.rmtree(next(iter(prepared.files.values())).parent, ignore_errors=True)
         run = request.run or new_run_id(task.name, self.connection.time.now())
-        self.own(run)
+        lease = await self.own(run)
         started = RunStarted(
             task=task,
             seed=request.seed,
@@ -245,6 +263,7 @@ class Launcher:
             environment=environment(),
         )
         launch = self._launch(run, plugins, fresh=True, unsafe=request.unsafe)
+        launch.lease = lease
         launch.findings = findings
         id = event_id(ROOT, "client", 0)
         said = launch.live.state.codec.saying(id, started, corr=id)
@@ -258,9 +277,10 @@ class Launcher:
         started = await first_event(self.connection, run)
         if started is None:
             raise UnknownRun(f"there is no run {run!r} in {self.connection.log.name}; `gome runs` lists them")
-        self.own(run)
+        lease = await self.own(run)
         plugins = plugins_of(started)
         launch = self._launch(run, plugins, fresh=False, unsafe=unsafe, capacity=started.capacity)
+        launch.lease = lease
         await launch.live.load()
         if launch.live.state.finished is None:
             await self._pins(launch, started)
@@ -286,5 +306,7 @@ class Launcher:
     def _relay(self) -> Relay:
         if self.connection.nats is None:
             raise UsageError("a role is given to workers, but the log is in memory only; leave out --memory")
+        from gome.kernel.queue import WorkQueue
+
         return Relay(WorkQueue(self.connection.nats))
 

@@ -12,7 +12,6 @@ from gome.kernel.connect import Connection, connect
 from gome.kernel.diagnostics import configure
 from gome.kernel.discovery import RUN_ROLES
 from gome.kernel.errors import UsageError
-from gome.kernel.queue import WorkQueue
 from gome.kernel.settings import Settings, load
 from gome.kernel.worker import LEASE, Worker
 
@@ -49,6 +48,8 @@ async def _serve(settings: Settings, roles: list[str], unsafe: bool) -> None:
 
 
 def _worker(connection: Connection, settings: Settings, roles: list[str], unsafe: bool) -> Worker:
+    from gome.kernel.queue import WorkQueue
+
     assert connection.nats is not None
     queue = WorkQueue(connection.nats, ack_wait=LEASE)
     return Worker(connection, queue, roles, settings.capacity, unsafe=unsafe)

@@ -58,5 +58,5 @@ def reflect(context: ReasonContext) -> Feedback:
         observations=observations + ".",
         reason=f"{reason}; expected was {expected:+.3g}.",
         lesson=f"{statement} {clear} ({share:+.2%} of the error)",
-        aligned=share < 0.5,
+        aligned=share < 0.9,  # nearly all of the error gone at once is too good to be true
     )
