@@ -192,13 +192,20 @@ class Connection:
         except nats.errors.Error as error:
             raise LogUnreachable(self._away()) from error
         self._subscriptions.append(wanted)
-        # Whether it was permitted has arrived when the server answers what was sent after it.
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await client.flush(timeout=max(1, int(self.timeout)))
+        await self._settle(client)
         if subject.lower() in self._forbidden:
             await self.unsubscribe(wanted)
             raise LogUnreachable(f"{self.where} does not permit us to read {subject}; ask for other credentials")
         return wanted
+
+    async def _settle(self, client: Client) -> None:
+        """Wait until the server has processed what was sent, refusals included. The library writes its pings at once
+        and commands later, so a ping sent right after a command overtakes it."""
+        until = asyncio.get_running_loop().time() + self.timeout
+        while client.pending_data_size > 0 and client.is_connected and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.001)
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await client.flush(timeout=max(1, int(self.timeout)))
 
     async def unsubscribe(self, wanted: Subscription) -> None:
         """End a subscription; doing so twice, or without a server, is fine."""

@@ -170,7 +170,7 @@ async def deafen(log: JetStreamLog) -> None:
     wanted, client = log._live._subscription, log._connection._client
     assert wanted is not None and client is not None
     await client._send_unsubscribe(wanted.held._id)
-    await client.flush()
+    await log._connection._settle(client)
 
 
 async def test_a_wake_up_lost_around_a_reconnect_is_made_good_when_the_server_is_back(server: NatsServer) -> None:
@@ -377,6 +377,18 @@ async def test_forbidden_reading_and_following_are_errors_that_say_so(tmp_path: 
             await asyncio.wait_for(vault.head("r1"), 2)
         for one in (log, vault, owner):
             await one.close()
+
+
+async def test_a_ping_that_overtakes_a_subscription_does_not_hide_its_refusal(tmp_path: Path) -> None:
+    async def ignore(message: Msg) -> None:
+        pass
+
+    async with nats_server(tmp_path, users=permitted(subscribe={"deny": ["secret.>"]})) as server:
+        connection = Connection(server.url, user="some", password="pw")
+        for i in range(50):
+            with pytest.raises(LogUnreachable, match="not permit us to read"):
+                await connection.subscribe(f"secret.{i}", ignore, lambda: None)
+        await connection.close()
 
 
 async def test_a_caller_s_headers_are_not_touched(server: NatsServer) -> None:

@@ -7,6 +7,7 @@ The settings table is `[reruns]`; its `policy` chooses `reruns`, `resplit`, `bes
 from __future__ import annotations
 
 from gome.events import (
+    AlarmRang,
     AttemptAccepted,
     AttemptRejected,
     BudgetExhausted,
@@ -70,6 +71,7 @@ plugin = Plugin(
         EffectCancelled,
         StopRequested,
         BudgetExhausted,
+        AlarmRang,
         SelectionStarted,
         SelectionPlanned,
         AverageRequested,
@@ -89,6 +91,7 @@ plugin = Plugin(
         EffectCancelled,
         StopRequested,
         BudgetExhausted,
+        AlarmRang,
         SelectionStarted,
         SubmissionAveraged,
     ),

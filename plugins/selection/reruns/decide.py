@@ -15,6 +15,7 @@ from gome.events import (
     AttemptAccepted,
     AttemptRejected,
     BudgetExhausted,
+    CancelRequested,
     Candidate,
     Draw,
     EffectCancelled,
@@ -60,9 +61,18 @@ def decide(state: Selecting, event: Event, draw: Draw) -> Sequence[Payload]:
 
 
 def _finish(state: Selecting) -> Sequence[Payload]:
-    """Once everything asked for has ended: average the winner's reruns, or hand in what cannot be averaged."""
-    if state.plan is None or state.averaging or state.auditing or any(r is None for r in state.runs.values()):
+    """Once everything asked for has ended, or time is nearly up: average the winner's reruns, or hand in what cannot be
+    averaged. What still runs then is called off."""
+    if state.plan is None or state.averaging:
         return []
+    waiting = state.auditing or any(r is None for r in state.runs.values())
+    if waiting and not state.closing:
+        return []
+    off = [CancelRequested(intent=intent, reason="final selection closes") for intent in state.intents if waiting]
+    return [*off, *_choose(state)]
+
+
+def _choose(state: Selecting) -> Sequence[Payload]:
     rows = ranked(state)
     if not rows or state.settings.policy == "resplit" or state.task is None:
         return _hand_in(state, averaged=False)

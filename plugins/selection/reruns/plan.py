@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gome.events import CandidateRerun, Draw, ExecutionRequested, MaskRequested, Payload
+from gome.events import AlarmRequested, CandidateRerun, Draw, ExecutionRequested, MaskRequested, Payload
 from gome.plugins.selection.reruns.candidates import candidates_of
 from gome.plugins.selection.reruns.events import SelectionPlanned
 from gome.plugins.selection.reruns.ranking import makespan, shapes
-from gome.plugins.selection.reruns.state import AUDIT, Entry, Selecting
+from gome.plugins.selection.reruns.state import AUDIT, CLOSING, Entry, Selecting
 
 
 def begin(state: Selecting, draw: Draw) -> Sequence[Payload]:
@@ -52,9 +52,8 @@ def _none(entry: Entry) -> bool:
 def _fits(state: Selecting, seconds: Sequence[float]) -> bool:
     ledger, budget = state.ledger, state.ledger.budget
     if budget.seconds is not None:
-        # The final score and its commit need a moment too.
-        margin = min(2.0, 0.02 * budget.seconds)
-        if makespan(seconds, state.capacity) > budget.seconds - ledger.active - margin:
+        left = budget.seconds - ledger.active - state.margin
+        if makespan(seconds, state.capacity) > left:
             return False
     if budget.executions is not None and ledger.executions + len(seconds) > budget.executions:
         return False
@@ -81,6 +80,8 @@ def _start(
     ]
     if audited and state.masked is None and state.task and state.folds:
         answers.append(MaskRequested(task=state.task, folds=state.folds, partition=AUDIT[0], fold=AUDIT[1]))
+    if (limit := state.ledger.budget.seconds) is not None:
+        answers.append(AlarmRequested(name=CLOSING, at=round(limit - state.margin, 3)))
     # Rerun by rerun, so that candidates are level whenever time ends.
     for repeat, (seed, partition) in enumerate(zip(seeds, partitions, strict=True), start=1):
         for entry in chosen:

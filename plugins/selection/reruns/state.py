@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from gome.events import (
+    AlarmRang,
     Artifact,
     AttemptAccepted,
     AttemptRejected,
@@ -42,6 +43,9 @@ from gome.plugins.selection.reruns.events import AverageRequested, SelectionPlan
 
 Run = tuple[str, int, int]
 """A rerun: attempt, seed, partition."""
+
+CLOSING = "reruns"
+"""Name of the alarm that rings while there is still time to average what has come."""
 
 AUDIT = (0, 0)
 """Partition and fold of the audits."""
@@ -114,7 +118,13 @@ class Selecting:
     masks: set[str] = field(default_factory=set)
     averaging: AverageRequested | None = None
     averaged: SubmissionAveraged | None = None
+    closing: bool = False
     ended: bool = False
+
+    @property
+    def margin(self) -> float:
+        """Seconds kept free at the end of the budget for averaging, the final score and their commits."""
+        return min(5.0, 0.04 * (self.ledger.budget.seconds or 0.0))
 
     def gain(self, new: float, old: float) -> float:
         """How much better a score is, positive better."""
@@ -130,6 +140,8 @@ def evolve(state: Selecting, event: Event) -> Selecting:
     """Fold one event."""
     state.ledger.apply(event)
     payload = event.payload
+    if isinstance(payload, SubmissionScored | SubmissionRejected):
+        state.intents.pop(event.cause, None)
     match payload:
         case RunStarted() as started:
             state.task, state.capacity = started.task, max(1, started.capacity)
@@ -158,7 +170,7 @@ def evolve(state: Selecting, event: Event) -> Selecting:
         case SubmissionRejected() as refused:
             if refused.purpose == "rerun":
                 _settle(state, (refused.attempt, refused.seed, refused.partition), refused.reason)
-            elif refused.purpose == "audit" and (audited := state.entry(refused.attempt)):
+            elif refused.purpose == "audit" and (audited := state.entry(refused.attempt)) and not state.averaging:
                 audited.audit = refused.reason
                 state.auditing.discard(refused.attempt)
         case MaskRequested() as asked_mask if (asked_mask.partition, asked_mask.fold) == AUDIT:
@@ -183,6 +195,8 @@ def evolve(state: Selecting, event: Event) -> Selecting:
                 for seed, partition in zip(plan.seeds, plan.partitions, strict=True)
                 for attempt in plan.candidates
             }
+        case AlarmRang(name=name) if name == CLOSING:
+            state.closing = True
         case AverageRequested() as asked_mean:
             state.averaging = asked_mean
         case SubmissionAveraged() as mean:
@@ -221,7 +235,7 @@ def _finished(state: Selecting, event: Event, done: ExecutionFinished) -> None:
             _settle(state, (done.attempt, done.seed, done.partition), why)
         elif done.purpose == "audit":
             # Out of time says nothing about the program; a crash without the hidden labels does.
-            if done.failure not in ("time", "cancelled"):
+            if done.failure not in ("time", "cancelled") and state.averaging is None:
                 entry.audit = entry.audit or why
             state.auditing.discard(done.attempt)
         return
@@ -253,7 +267,8 @@ def _scored(state: Selecting, scored: SubmissionScored) -> None:
 
 
 def _settle(state: Selecting, run: Run, outcome: SubmissionScored | str) -> None:
-    if state.runs.get(run, "") is None:
+    # While an average is being made, the choice behind it must not change.
+    if state.runs.get(run, "") is None and state.averaging is None:
         state.runs[run] = outcome
 
 

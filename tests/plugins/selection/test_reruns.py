@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from gome.events import (
+    AlarmRang,
+    AlarmRequested,
     AttemptAccepted,
     AttemptRejected,
     Budget,
     BudgetExhausted,
+    CancelRequested,
     CandidateRerun,
     CodeWritten,
     EffectCancelled,
@@ -142,7 +145,7 @@ def test_rejected_attempts_are_no_candidates() -> None:
     assert {r.attempt for r in begin(run)} == {"a1"}
 
 
-@pytest.mark.parametrize(("left", "plan"), [(200.0, (3, 3)), (37.0, (3, 2)), (25.0, (2, 2)), (16.0, (2, 1))])
+@pytest.mark.parametrize(("left", "plan"), [(200.0, (3, 3)), (40.0, (3, 2)), (29.0, (2, 2)), (17.0, (2, 1))])
 def test_the_plan_shrinks_to_the_time_left(left: float, plan: tuple[int, int]) -> None:
     run = run_of({"a1": 0.5, "a2": 0.3, "a3": 0.4}, seconds=10.0)
     asked = begin(run, active=1000.0 - left)
@@ -150,7 +153,7 @@ def test_the_plan_shrinks_to_the_time_left(left: float, plan: tuple[int, int]) -
 
 
 @pytest.mark.parametrize(
-    ("left", "reruns", "audits"), [(200.0, 9, 3), (50.0, 6, 2), (40.0, 4, 2), (30.0, 4, 0), (25.0, 4, 0), (19.0, 2, 0)]
+    ("left", "reruns", "audits"), [(200.0, 9, 3), (53.0, 6, 2), (43.0, 4, 2), (33.0, 4, 0), (28.5, 4, 0), (19.0, 2, 0)]
 )
 def test_audits_of_trusted_programs_yield_to_reruns(left: float, reruns: int, audits: int) -> None:
     run = run_of({"a1": 0.5, "a2": 0.3, "a3": 0.4}, seconds=10.0, audit=True)
@@ -164,7 +167,7 @@ def test_a_stranger_s_program_is_audited_before_it_is_averaged() -> None:
     for name, score in (("a1", 0.5), ("a2", 0.3)):
         run.attempt(name, score, trusted=False)
         run.say(AttemptAccepted(name))
-    asked = begin(run, active=1000.0 - 25.0)
+    asked = begin(run, active=1000.0 - 28.0)
     assert len(asked) == 2 and run.last(SelectionPlanned).audited == ("a2", "a1")
 
 
@@ -261,6 +264,32 @@ def test_at_the_end_of_time_what_has_come_decides(stop: Payload) -> None:
         intent = next(e for e in run.log if e.payload is request).id
         run.say(EffectCancelled(intent, "ExecutionRequested", "over", attempt=request.attempt), cause=intent)
     assert len(run.log) == before + 2, "once something is handed in, nothing more is said"
+
+
+def test_shortly_before_the_end_what_has_come_is_averaged_and_the_rest_called_off() -> None:
+    run = run_of({"a1": 0.5, "a2": 0.3})
+    asked = begin(run)
+    alarm = run.last(AlarmRequested)
+    assert alarm.at == 995.0
+    for request in asked[:4]:
+        run.run(request, {"a1": 0.2, "a2": 0.4}[request.attempt])
+    said = run.answer(alarm, AlarmRang(alarm.name, alarm.at))
+    open_ones = {e.id for e in run.log if any(e.payload is r for r in asked[4:])}
+    assert {p.intent for p in said if isinstance(p, CancelRequested)} == open_ones
+    mean = run.last(AverageRequested)
+    late = run.run(asked[4], 0.0)
+    assert not late, "a late rerun does not change what is being averaged"
+    run.answer(mean, SubmissionAveraged(artifact("mean.sub"), artifact("mean.oof")))
+    found = outcome(run)
+    assert found.attempt == "a1" and found.partitions == (1, 2) and found.submission == artifact("mean.sub")
+
+
+def test_an_alarm_after_the_end_is_nobody_s_concern() -> None:
+    run = run_of({"a1": 0.5})
+    rerun_all(run, begin(run), {"a1": [0.3, 0.1, 0.2]})
+    run.answer(run.last(AverageRequested), SubmissionAveraged(artifact("mean.sub"), artifact("mean.oof")))
+    alarm = run.last(AlarmRequested)
+    assert not run.answer(alarm, AlarmRang(alarm.name, alarm.at))
 
 
 def test_a_stop_before_selection_hands_in_at_once() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import sklearn
 from scipy import sparse
 from sklearn.linear_model import (
     ElasticNet,
@@ -13,7 +14,6 @@ from sklearn.linear_model import (
     LogisticRegression,
     Ridge,
     RidgeCV,
-    SGDClassifier,
 )
 from sklearn.metrics import log_loss
 
@@ -79,26 +79,21 @@ def fit_elastic_net(x: Any, y: np.ndarray, seed: int, matrix: Any, **p: Any) -> 
 
 
 def fit_elastic_classes(x: Any, y: np.ndarray, seed: int, matrix: Any, **p: Any) -> Fitted:
-    """Logistic regression with both penalties, by averaged stochastic gradient descent."""
+    """Logistic regression with both penalties; strength 1 / alpha."""
     weight = None if p["class_weight"] == "none" else "balanced"
+    # scikit-learn before 1.8 has to be told the kind of penalty, later ones are to be told its mixture only.
+    old = tuple(int(n) for n in sklearn.__version__.split(".")[:2]) < (1, 8)
+    kind = {"penalty": "elasticnet"} if old else {}
 
     def model_of(alpha: float, rows: Any, labels: np.ndarray) -> Any:
-        return SGDClassifier(
-            loss="log_loss",
-            penalty="elasticnet",
-            alpha=alpha,
-            l1_ratio=p["l1_ratio"],
-            class_weight=weight,
-            average=True,
-            max_iter=60,
-            random_state=seed,
-        ).fit(rows, labels)
+        settings = {"solver": "saga", "l1_ratio": p["l1_ratio"], "class_weight": weight, "random_state": seed}
+        return LogisticRegression(C=1 / alpha, max_iter=200, tol=1e-3, **settings, **kind).fit(rows, labels)
 
     alpha = p["alpha"]
     if not alpha:
         inside, outside = inner_split(y, 0.25, seed)
         losses = []
-        for a in (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2):
+        for a in (0.3, 1.0, 3.0, 10.0, 30.0, 100.0):
             model = model_of(a, x[inside], y[inside])
             known = np.isin(y[outside], model.classes_)
             shown = model.predict_proba(x[outside][known])
