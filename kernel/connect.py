@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gome.events import SubmissionGraded, result_id
+from gome.events import Head, SubmissionGraded, result_id
 from gome.kernel.appender import Scribe
 from gome.kernel.artifacts import ArtifactStore, open_store
 from gome.kernel.diagnostics import learn
@@ -116,11 +116,39 @@ def logs(nats: NatsConnection, tenant: str, time: Time) -> tuple[EventLog, Event
     return log, vault
 
 
+class Vaults:
+    """The vault as the performers of one process use it: `of(run, intent)` is what the scorer is handed.
+
+    What a run's chain in the vault holds is remembered and read on from its head, so that a grade that is recorded
+    again, after a crash or by a second worker, is stored once at the cost of a look.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._known: dict[str, tuple[Head, set[str]]] = {}
+
+    def of(self, run: str, intent: str) -> Vault:
+        """Answers and grades for one intent of a run."""
+        return Vault(self, run, intent)
+
+    async def known(self, run: str) -> tuple[Head, set[str]]:
+        """Head and record ids of a run's chain, up to date."""
+        log = self.connection.vault
+        head, ids = self._known.get(run, (Head(run), set()))
+        if (await log.head(run)).seq != head.seq:
+            async for sealed in log.read(run, head if head.seq else None):
+                head = sealed.head
+                ids.add(sealed.id)
+        self._known[run] = (head, ids)
+        return head, ids
+
+
 class Vault:
     """Hidden answers and grades of one run, as handed to the scorer for one intent."""
 
-    def __init__(self, connection: Connection, run: str, intent: str) -> None:
-        self._connection = connection
+    def __init__(self, vaults: Vaults, run: str, intent: str) -> None:
+        self._vaults = vaults
+        self._connection = vaults.connection
         self._run = run
         self._intent = intent
 
@@ -130,20 +158,17 @@ class Vault:
 
     async def record(self, grade: SubmissionGraded) -> None:
         """Append a grade to the run's own chain in the vault; the same grade twice is stored once."""
-        log = self._connection.vault
         codec = codec_for(())
         said = codec.saying(result_id(f"{self._intent}/{grade.attempt}"), grade, cause=self._intent)
         scribe = Scribe(self._run, codec, self._connection.artifacts, "scorer", self._connection.tenant)
         draft = scribe.draft("effect", "scorer", self._intent, [said])
-        head = await log.head(self._run)
         while True:
-            try:
-                await log.append(draft, head)
+            head, ids = await self._vaults.known(self._run)
+            if draft.id in ids:
                 return
-            except Conflict as conflict:
-                if any([s.id == draft.id async for s in log.read(self._run)]):
-                    return
-                head = conflict.head
+            with contextlib.suppress(Conflict):
+                await self._connection.vault.append(draft, head)
+                return
 
 
 async def grades(connection: Connection, run: str) -> dict[str, SubmissionGraded]:

@@ -33,7 +33,7 @@ from gome.events import (
     event_id,
 )
 from gome.kernel.appender import Scribe
-from gome.kernel.connect import Connection, Vault
+from gome.kernel.connect import Connection, Vaults
 from gome.kernel.discovery import OPTIONAL_ROLES, RUN_ROLES, choose, codec_for, discover, pin
 from gome.kernel.effects import CorePool, Workshop
 from gome.kernel.errors import UnknownRun, UsageError
@@ -204,7 +204,7 @@ def workshop(connection: Connection, plugins: Sequence[Plugin], capacity: int, u
         home=connection.home,
         spool=connection.spool,
         cores=CorePool(capacity),
-        vault=lambda run, intent: Vault(connection, run, intent),
+        vault=Vaults(connection).of,
         process=f"{platform.node()}/{secrets.token_hex(3)}",
         unsafe=unsafe,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gome.events import Draw, ExecutionRequested, MaskRequested, Payload
+from gome.plugins.judge.guard.evidence import measured_variance
 from gome.plugins.judge.guard.state import Guarding, Record, Side
 
 
@@ -25,9 +26,11 @@ def _fits(state: Guarding, seconds: float, count: int, share: float) -> bool:
 
 
 def ask_seeds(state: Guarding, record: Record, draw: Draw) -> Sequence[Payload]:
-    """Run the first valid solution with other seeds."""
+    """Run the first valid solution with other seeds; one more solution when the first did not mind its seed."""
     others = state.settings.seeds - 1
-    if state.seeded or not state.settings.enabled or others < 1 or record.request is None:
+    if not state.settings.enabled or others < 1 or record.request is None:
+        return []
+    if state.seeded and (measured_variance(state) != 0.0 or len(state.seed_sides) > others):
         return []
     if not _fits(state, others * record.cost, others, state.settings.spend_until):
         return []

@@ -49,14 +49,23 @@ def _compared(scored: SubmissionScored, attempt: str) -> Comparison | None:
 
 
 def seed_variance(state: Guarding, row_se: float) -> float:
-    """Measured once the seeds of the first valid solution have ended, assumed until then."""
-    ended = bool(state.seed_sides) and all(side in state.results for side in state.seed_sides)
-    scores = [r.score for s in state.seed_sides if isinstance(r := state.results.get(s), SubmissionScored)]
-    first = state.records[state.seeded].scored if state.seeded in state.records else None
-    if ended and scores and first:
-        return variance([first.score, *scores])
+    """Measured once the seeds of a first solution have ended, assumed until then. A solution that comes out the same
+    with every seed (a linear model) says nothing about others, so then the assumption stands."""
+    measured = measured_variance(state)
+    if measured:
+        return measured
     assumed = state.settings.seed_prior * row_se
     return assumed * assumed
+
+
+def measured_variance(state: Guarding) -> float | None:
+    """Variance over seeds of the solution that was run with several, None while they have not all ended."""
+    sides = [side for side in state.seed_sides if side.attempt == state.seeded]
+    if not sides or any(side not in state.results for side in sides):
+        return None
+    scores = [r.score for s in sides if isinstance(r := state.results.get(s), SubmissionScored)]
+    first = state.records[state.seeded].scored if state.seeded in state.records else None
+    return variance([first.score, *scores]) if scores and first else None
 
 
 def repeat_of(state: Guarding, record: Record, reference: Record) -> Evidence | None:

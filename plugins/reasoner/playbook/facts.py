@@ -337,7 +337,7 @@ def _room(trajectory: Trajectory) -> tuple[float, float]:
     total = started.budget.seconds
     left = total * (1.0 - RESERVE) - trajectory.active
     slots = max(1, started.capacity)
-    return max(0.0, left), max(4.0, total * RESERVE * slots / 3.3)
+    return max(0.0, left), max(4.0, total * RESERVE * slots / 3.6)
 
 
 def rebased(facts: Facts, context: ReasonContext) -> Facts | None:
