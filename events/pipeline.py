@@ -230,8 +230,8 @@ class Encoding(_Closed, frozen=True):
     top: Annotated[int, Meta(ge=0, le=5000)] = 0
 
 
-TREE_ENCODING = Encoding(categories="native", numbers="raw")
-CODES_ENCODING = Encoding(categories="codes", numbers="raw")
+TREE_ENCODING = Encoding(categories="codes", numbers="raw")
+KERNEL_ENCODING = Encoding(categories="onehot", numbers="standard", log_skew=3.0)
 MATRIX_ENCODING = Encoding(categories="onehot", numbers="standard", log_skew=0.75, winsor=0.005)
 NETWORK_ENCODING = Encoding(categories="onehot", numbers="quantile")
 
@@ -320,10 +320,10 @@ class Svm(Model, frozen=True, tag="svm"):
     logistic calibration of inner cross-fitted decisions. `gamma` 0 is 1 / (columns × variance) times `gamma_scale`."""
 
     kernel: Literal["rbf", "linear", "poly"] = "rbf"
-    c: Positive = 4.0
+    c: Positive = 10.0
     epsilon: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.08
     gamma: NonNegative = 0.0
-    gamma_scale: Positive = 0.3
+    gamma_scale: Positive = 0.15
     class_weight: Literal["none", "balanced"] = "none"
 
 
@@ -482,10 +482,10 @@ def family(member: Member) -> str:
 
 def default_encoding(name: str) -> Encoding:
     """Return the encoding that a family takes when a member names none."""
-    if name == "booster":
+    if name in ("booster", "trees", "hist_booster"):
         return TREE_ENCODING
-    if name in ("trees", "hist_booster"):
-        return CODES_ENCODING
+    if name in ("svm", "kernel_ridge", "gaussian_process"):
+        return KERNEL_ENCODING
     return NETWORK_ENCODING if name in ("mlp", "network") else MATRIX_ENCODING
 
 

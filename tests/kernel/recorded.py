@@ -26,7 +26,7 @@ from gome.events import (
     SubmissionScored,
     Text,
 )
-from gome.kernel.connect import Connection, Vault
+from gome.kernel.connect import Connection, Vaults
 from gome.kernel.discovery import pin
 from gome.kernel.plugin import Plugin
 from gome.kernel.start import plugins_of
@@ -137,7 +137,7 @@ async def record(connection: Connection, run: str, *, steps: int = 6, stop_after
     await drive(live, toy.world, time, stop_after=stop_after)
     for attempt in live.state.trajectory.attempts.values():
         if attempt.scored:
-            await Vault(connection, run, attempt.id).record(SubmissionGraded(attempt.id, attempt.scored.score + 0.05))
+            await Vaults(connection).of(run, attempt.id).record(SubmissionGraded(attempt.id, attempt.scored.score + 0.05))
     against = (Comparison("a1", 0.2, 0.05),)
     final = SubmissionGraded("final", 0.75, 0.02, final=True, comparisons=against, intervals={"a1": (0.1, 0.3)})
-    await Vault(connection, run, "final").record(final)
+    await Vaults(connection).of(run, "final").record(final)

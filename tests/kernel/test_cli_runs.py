@@ -22,7 +22,7 @@ from anyio.from_thread import start_blocking_portal
 
 from gome.events import AttemptAccepted, Draw, Event, Payload, SubmissionGraded
 from gome.kernel.cli import main
-from gome.kernel.connect import Connection, Vault, connect, grades
+from gome.kernel.connect import Connection, Vaults, connect, grades
 from gome.kernel.frames import COLUMNS
 from gome.kernel.owner import owner_lock
 from gome.kernel.server import embedded_server
@@ -132,7 +132,7 @@ def test_hidden_scores_are_not_shown_while_a_run_is_open(gome: Gome) -> None:
     with opened() as go:
 
         async def grade(connection: Connection) -> dict[str, SubmissionGraded]:
-            await Vault(connection, "toy-open", "x").record(SubmissionGraded("a1", 0.123456))
+            await Vaults(connection).of("toy-open", "x").record(SubmissionGraded("a1", 0.123456))
             return await grades(connection, "toy-open")
 
         assert "a1" in go(grade)

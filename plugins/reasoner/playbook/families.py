@@ -152,7 +152,7 @@ def openers(facts: Facts) -> list[str]:
             ["ridge", "booster", "naive_bayes", "svm", "trees"] if not facts.regression else ["ridge", "booster", "svm"]
         )
     if facts.rows > LARGE:
-        return ["booster", "hist_booster", "mlp", "trees", "ridge"]
+        return ["booster", "hist_booster", "ridge", "trees", "mlp"]
     if facts.regression:
         wanted = ["booster", "ridge", "svm", "trees", "mlp", "elastic_net"]
     elif facts.classes > 4:

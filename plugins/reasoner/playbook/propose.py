@@ -130,8 +130,9 @@ def candidates(
             continue
         if wait and any(key_of(m) in facts.pending and key_of(m) not in kept for m in pipeline.members):
             continue
+        first = not facts.parent and not facts.library  # anything is better than no solution at all
         seconds, whole = seconds_of(facts, pipeline, kept, corrected)
-        if seconds * MARGIN > facts.room or (whole > facts.weight_limit and facts.parent):
+        if seconds * MARGIN > facts.room or (whole > facts.weight_limit and not first):
             continue
         belief = believe(idea, seen)
         scores, value = score(facts, idea, belief, weights.get(idea.problem, 0.1), seconds)

@@ -82,7 +82,7 @@ def temperature(
 
 
 def fit_fold(member: Member, matrix: Matrix, y: np.ndarray, seed: int) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """Fit the model(s) of one fold; return predictions (for at most 2,000 or so of the training rows), and what the
+    """Fit the model(s) of one fold; return predictions (for 500 or so of the training rows), and what the
     first model said."""
     if KIND == "regression":
         goal, inverse = member.target(y)
@@ -90,7 +90,7 @@ def fit_fold(member: Member, matrix: Matrix, y: np.ndarray, seed: int) -> tuple[
         goal = y
     said: dict[str, Any] = {}
     options, bag = dict(member.model[1]), 1 if DEBUG else member.bag
-    asked = [matrix.parts[0][:: 1 + len(y) // 2000], *matrix.parts[1:]]
+    asked = [matrix.parts[0][:: 1 + len(y) // 500], *matrix.parts[1:]]
     sums: list[Any] = [0.0] * len(asked)
     for turn in range(bag):
         predict, found = member.model[0](matrix.parts[0], goal, seed + 7 * turn, matrix, **options)
@@ -125,7 +125,7 @@ def fit_member(
         if not oof.size:
             oof, test = np.zeros((len(y), made[1].shape[1])), np.zeros_like(made[2])
         oof[held], test = made[1], test + made[2]
-        info["train_scores"].append(score(y[inside][:: 1 + len(inside) // 2000], made[0]))
+        info["train_scores"].append(score(y[inside][:: 1 + len(inside) // 500], made[0]))
         info["best_iterations"] += [said.pop("best_iteration")] if "best_iteration" in said else []
         for name, share in said.pop("importance", {}).items():
             info["importance"][name] = info["importance"].get(name, 0.0) + float(share) / len(folds)

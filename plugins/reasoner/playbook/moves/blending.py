@@ -16,13 +16,20 @@ from gome.plugins.reasoner.playbook.moves.drafting import basics
 MOST = 14
 """Members in a blend that the playbook still adds to."""
 _WORSE = 1.5
-"""Error relative to the best member's above which a fitted model is no candidate for a blend."""
+"""Error relative to the best member's above which a fitted model is no candidate for a blend; probabilities may be
+far worse alone and still help, since they are wrong about other classes."""
+_WORSE_CLASSES = 3.5
 
 
 def _kind(facts: Facts) -> dict[str, Any]:
-    if facts.metric in ("log_loss", "logloss") and facts.classes > 2:
+    if _chances(facts):
         return {"kind": "weights", "space": "logit"}
     return {"kind": "weights"}
+
+
+def _chances(facts: Facts) -> bool:
+    """Whether probabilities of several classes are blended."""
+    return facts.classes > 2 and facts.metric in ("log_loss", "logloss")
 
 
 def _error(facts: Facts, m: MemberFacts) -> float:
@@ -36,7 +43,10 @@ def diverse(facts: Facts, count: int, per_family: int, pool: Sequence[MemberFact
     best = min(_error(facts, m) for m in pool)
     taken: list[MemberFacts] = []
     for m in sorted(pool, key=lambda m: (_error(facts, m), m.key)):
-        if _error(facts, m) <= _WORSE * best and sum(t.family == m.family for t in taken) < per_family:
+        if (
+            _error(facts, m) <= (_WORSE_CLASSES if _chances(facts) else _WORSE) * best
+            and sum(t.family == m.family for t in taken) < per_family
+        ):
             taken.append(m)
     return taken[:count]
 
@@ -47,14 +57,14 @@ def blended_error(facts: Facts, chosen: Sequence[MemberFacts]) -> float:
     errors: dict[str, float] = {}
     for m in chosen:
         errors[m.family] = min(_error(facts, m), errors.get(m.family, 1e9))
-    best = min(errors.values())
+    best, slope = min(errors.values()), 0.4 if _chances(facts) else 4.0
     leader = min(errors, key=lambda name: (errors[name], name))
     saved = 0.0
     for name, error in errors.items():
         if name != leader:
-            close = max(0.0, 1.0 - 4.0 * (error / best - 1.0))
+            close = max(0.0, 1.0 - slope * (error / best - 1.0))
             saved += close * (0.03 if (name in TREES) != (leader in TREES) and saved < 0.03 else 0.008)
-    return best * (1.0 - min(0.07, saved))
+    return best * (1.0 - min(0.07, saved) * (3.0 if _chances(facts) else 1.0))
 
 
 def join(facts: Facts) -> Iterator[Idea]:
