@@ -76,7 +76,7 @@ from gome.events.memory import (
     SPREAD_OF,
     Memory,
     SuccessMemory,
-    normalise,
+    normalised_gain,
     spread,
 )
 from gome.events.metrics import (
@@ -419,6 +419,7 @@ __all__ = [
     "move_out",
     "needs_torch",
     "normalise",
+    "normalised_gain",
     "pipeline_key",
     "read_pipeline",
     "result_id",

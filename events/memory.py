@@ -79,7 +79,7 @@ def spread(gains: list[float]) -> float:
     return sizes[middle] if len(sizes) % 2 else (sizes[middle - 1] + sizes[middle]) / 2
 
 
-def normalise(gain: float, scale: float) -> float:
+def normalised_gain(gain: float, scale: float) -> float:
     """Return a gain in units of the spread, within [-8, 8]; without a spread only its sign counts."""
     if not math.isfinite(gain) or gain == 0:
         return 0.0
@@ -155,7 +155,7 @@ class SuccessMemory:
             lesson=found.lesson,
             score=found.score,
             gain=gain,
-            normalised=0.0 if failure else normalise(gain, self.spread),
+            normalised=0.0 if failure else normalised_gain(gain, self.spread),
             cost=found.cost,
             failure=failure,
             first=first,

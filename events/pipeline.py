@@ -249,16 +249,16 @@ class Booster(Model, frozen=True, tag="booster"):
     `inner` = 0 means exactly `rounds`. `objective` auto is l2 for regression and log loss for classes."""
 
     objective: Literal["auto", "l2", "l1", "huber", "fair", "poisson", "gamma", "tweedie"] = "auto"
-    learning_rate: Annotated[float, Meta(ge=0.002, le=0.5)] = 0.03
+    learning_rate: Annotated[float, Meta(ge=0.002, le=0.5)] = 0.04
     leaves: Annotated[int, Meta(ge=2, le=1024)] = 10
     max_depth: Annotated[int, Meta(ge=-1, le=64)] = -1
     min_child: Annotated[int, Meta(ge=1, le=5000)] = 10
-    colsample: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.25
+    colsample: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.3
     subsample: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.7
     l1: NonNegative = 0.0
     l2: NonNegative = 1.0
     rounds: Annotated[int, Meta(ge=1, le=20_000)] = 2000
-    patience: Annotated[int, Meta(ge=5, le=1000)] = 100
+    patience: Annotated[int, Meta(ge=5, le=1000)] = 60
     inner: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.15
     refit: bool = True
     extra_trees: bool = False
@@ -331,9 +331,9 @@ class KernelRidge(Model, frozen=True, tag="kernel_ridge"):
     """Kernel ridge regression; for classes the one-vs-rest least-squares form with calibrated decisions."""
 
     kernel: Literal["rbf", "laplacian", "poly"] = "rbf"
-    alpha: Positive = 0.3
+    alpha: Positive = 0.1
     gamma: NonNegative = 0.0
-    gamma_scale: Positive = 0.3
+    gamma_scale: Positive = 0.15
 
 
 class GaussianProcess(Model, frozen=True, tag="gaussian_process"):

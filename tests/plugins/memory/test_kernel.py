@@ -30,7 +30,7 @@ from gome.events import (
     SubmissionScored,
     Trajectory,
 )
-from gome.events.memory import SuccessMemory, normalise, spread
+from gome.events.memory import SuccessMemory, normalised_gain, spread
 from gome.kernel.plugin import Context
 from gome.plugins.memory.kernel import plugin
 from gome.plugins.memory.kernel.recall import draw_without_replacement, logit, recall, softmax
@@ -106,8 +106,8 @@ def test_every_finished_attempt_is_remembered_once_and_the_trajectory_gives_the_
 def test_normalised_gains_do_not_depend_on_the_unit_of_the_metric(gains: list[float], unit: float) -> None:
     scale, scaled = spread(gains), spread([g * unit for g in gains])
     for gain in gains:
-        assert normalise(gain * unit, scaled) == pytest.approx(normalise(gain, scale), rel=1e-6)
-        assert abs(normalise(gain, scale)) <= 8
+        assert normalised_gain(gain * unit, scaled) == pytest.approx(normalised_gain(gain, scale), rel=1e-6)
+        assert abs(normalised_gain(gain, scale)) <= 8
 
 
 def test_an_entry_holds_hypothesis_lesson_score_gain_and_cost() -> None:
