@@ -6,6 +6,7 @@ Every function returns the intents to say, or none when they cannot be had. Call
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from gome.events import Draw, ExecutionRequested, MaskRequested, Payload
 from gome.plugins.judge.guard.evidence import measured_variance
@@ -35,7 +36,7 @@ def ask_seeds(state: Guarding, record: Record, draw: Draw) -> Sequence[Payload]:
     if not _fits(state, others * record.cost, others, state.settings.spend_until):
         return []
     partition = record.request.partition
-    return [_again(record.request, "seed", draw.seed32(f"seed/{n}"), partition) for n in range(1, others + 1)]
+    return [_again(state, record, "seed", draw.seed32(f"seed/{n}"), partition) for n in range(1, others + 1)]
 
 
 def ask_repeat(state: Guarding, record: Record, reference: Record) -> Sequence[Payload]:
@@ -52,17 +53,25 @@ def ask_repeat(state: Guarding, record: Record, reference: Record) -> Sequence[P
     wanted = [record] if twin in state.asked else [record, reference]
     if not _fits(state, sum(r.cost for r in wanted), len(wanted), state.settings.spend_until):
         return []
-    return [_again(r.request, "repeat", seed, partition) for r in wanted if r.request]
+    return [_again(state, r, "repeat", seed, partition) for r in wanted]
 
 
-def _again(request: ExecutionRequested, purpose: str, seed: int, partition: int) -> ExecutionRequested:
-    """A full execution once more with another seed or partition; members fitted before do not fit it."""
-    assert purpose in ("seed", "repeat")
+def _again(
+    state: Guarding, record: Record, purpose: Literal["seed", "repeat"], seed: int, partition: int
+) -> ExecutionRequested:
+    """A full execution once more with another seed or partition, with the members that were fitted with just these."""
+    request = record.request
+    assert request is not None
+    inputs = {name: file for name, file in request.inputs.items() if not name.startswith("members/")}
+    for key in record.members:
+        files = state.kept.get((key, seed, partition), {})
+        if {"oof.csv", "submission.csv"} <= files.keys():
+            inputs |= {f"members/{key}/{name}": file for name, file in sorted(files.items())}
     return ExecutionRequested(
         attempt=request.attempt,
-        purpose="seed" if purpose == "seed" else "repeat",
+        purpose=purpose,
         program=request.program,
-        inputs={name: file for name, file in request.inputs.items() if not name.startswith("members/")},
+        inputs=inputs,
         seed=seed,
         partition=partition,
         limits=request.limits,

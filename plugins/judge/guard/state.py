@@ -78,6 +78,7 @@ class Record:
 
     planned: StepPlanned
     request: ExecutionRequested | None = None
+    members: tuple[str, ...] = ()
     estimate: float = 0.0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -128,6 +129,7 @@ class Guarding:
     sides: dict[str, Side] = field(default_factory=dict)
     asked: set[Side] = field(default_factory=set)
     results: dict[Side, SubmissionScored | str] = field(default_factory=dict)
+    kept: dict[tuple[str, int, int], dict[str, Artifact]] = field(default_factory=dict)
     masks: dict[tuple[int, int], dict[str, Artifact]] = field(default_factory=dict)
     mask_intents: dict[str, tuple[int, int]] = field(default_factory=dict)
     mask_failures: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -157,7 +159,7 @@ def evolve(state: Guarding, event: Event) -> Guarding:
             state.records[planned.attempt] = Record(planned)
             state.unjudged[planned.attempt] = None
         case CodeWritten() as code if record := state.records.get(code.attempt):
-            record.estimate = code.estimate_seconds
+            record.estimate, record.members = code.estimate_seconds, code.members
         case ExecutionRequested() as request:
             _requested(state, event, request)
         case ScoreRequested() as asked if asked.purpose not in ("full", "debug"):
@@ -227,7 +229,18 @@ def _requested(state: Guarding, event: Event, request: ExecutionRequested) -> No
         state.records[request.attempt].waits = (side,)
 
 
+def _keep_members(state: Guarding, done: ExecutionFinished) -> None:
+    """Remember what each member predicted with a seed and partition: fitted once, it need not be fitted again."""
+    if not done.ok or done.purpose == "debug" or done.masked_fold is not None:
+        return
+    for path, file in done.outputs.items():
+        parts = path.split("/")
+        if len(parts) == 3 and parts[0] == "members":
+            state.kept.setdefault((parts[1], done.seed, done.partition), {})[parts[2]] = file
+
+
 def _finished(state: Guarding, event: Event, done: ExecutionFinished) -> None:
+    _keep_members(state, done)
     record = state.records.get(done.attempt)
     if done.purpose in ("debug", "full"):
         if record and done.ok and done.purpose == "full":
