@@ -94,6 +94,7 @@ from gome.events.payload import (
 )
 from gome.events.pipeline import (
     CLASSES_ONLY,
+    CODED_CATEGORIES,
     DENSE_ONLY,
     FAMILIES,
     KERNEL_ENCODING,
@@ -247,6 +248,7 @@ __all__ = [
     "BASELINE",
     "CLASSES_ONLY",
     "CODEC",
+    "CODED_CATEGORIES",
     "DEFAULT_METRICS",
     "DENSE_ONLY",
     "FAMILIES",

@@ -426,6 +426,7 @@ FAMILIES: tuple[str, ...] = (
 REGRESSION_ONLY = frozenset({"huber"})
 CLASSES_ONLY = frozenset({"discriminant", "naive_bayes"})
 NATIVE_CATEGORIES = frozenset({"booster"})
+CODED_CATEGORIES = frozenset({"booster", "hist_booster", "trees", "network"})
 WITHOUT_CHANCE = frozenset(
     {"ridge", "huber", "svm", "kernel_ridge", "knn", "discriminant", "naive_bayes"},
 )
@@ -548,6 +549,8 @@ def _fitting(member: Member) -> Member:
     encoding = member.encoding or default_encoding(name)
     if encoding.categories == "native" and name not in NATIVE_CATEGORIES:
         raise ValueError(f"family {name!r} has no native categories; use codes, target or onehot")
+    if encoding.categories == "codes" and name not in CODED_CATEGORIES:
+        raise ValueError(f"family {name!r} would read codes as sizes; use onehot or target")
     if encoding.numbers == "raw" and name not in (*MISSING_ALLOWED, "trees", "naive_bayes"):
         raise ValueError(f"family {name!r} needs scaled numbers without gaps; use standard or quantile")
     if encoding.pca_only and not encoding.pca:

@@ -1,4 +1,4 @@
-"""Which memories a step is told: the interaction kernel, in two profiles.
+"""Which memories a step is told: the interaction kernel, by two rules.
 
 Both give a memory j of score s_j and similarity sim_j to the trace's latest idea, on a path of L accepted attempts
 whose best score is s*, the logit
@@ -29,14 +29,14 @@ HALF_LIFE = 30
 """Accepted attempts on the path after which similarity counts half."""
 CLAMP = 2.0
 _SHOWN = 2
-"""Draws that the published profile keeps beside the best."""
+"""Draws that the published rule keeps beside the best."""
 
 
 async def recall(event: Event, ctx: Context) -> MemoryRecalled:
     """Perform a `RecallRequested`."""
     asked = cast(RecallRequested, event.payload)
     settings = read_settings(ctx.settings)
-    published = ctx.started.profile == "published"
+    published = settings.rule == "published"
 
     def work() -> tuple[Recollection, ...]:
         memory = SuccessMemory.of(ctx.trajectory)

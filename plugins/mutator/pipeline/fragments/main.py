@@ -105,7 +105,8 @@ def main() -> None:
     parser.add_argument("--test", type=Path, help="test table")
     parser.add_argument("--out", type=Path, help="write the test predictions here, and nothing else")
     given = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)
+    for nuisance in (ConvergenceWarning, pd.errors.PerformanceWarning):
+        warnings.simplefilter("ignore", nuisance)
     begun, alone = time.perf_counter(), bool(given.train or given.test or given.out)
     train_path = given.train or given.data / "train.csv"
     (train_ids, train), (test_ids, test) = read_table(train_path), read_table(given.test or given.data / "test.csv")

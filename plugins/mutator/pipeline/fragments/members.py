@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from gome.plugins.mutator.pipeline.fragments.constants import DEBUG, KIND, TEXT
 from gome.plugins.mutator.pipeline.fragments.matrices import Matrix, stack_blocks
@@ -38,7 +39,7 @@ class Member:
 def make_matrix(
     member: Member, table: pd.DataFrame, blocks: list[Any], rows: list[np.ndarray], y: np.ndarray, seed: int
 ) -> Matrix:
-    """Return the matrix of some row sets, fitted on the first of them, whose target is y."""
+    """Return the matrix of some row sets, fitted on the first of them, whose (transformed) target is y."""
     tables = [table.iloc[r].reset_index(drop=True) for r in rows]
     for step, options in member.fitted:
         step(tables, y, seed, **options)
@@ -47,6 +48,10 @@ def make_matrix(
     numeric = [name for name in shown if name not in words]
     found = member.categories[0]([t[words] for t in tables], y, seed, **member.categories[1])
     values = [t[numeric].to_numpy(float) for t in tables]
+    if not found.categorical and not sparse.issparse(found.parts[0]):
+        # Mean targets are numbers like others: they are scaled with them.
+        values = [np.hstack(both) for both in zip(values, found.parts, strict=True)]
+        numeric, found = numeric + found.names, Matrix([part[:, :0] for part in found.parts], [])
     values = [np.where(np.isfinite(v), v, np.nan) for v in values]
     numbers = member.numbers[0](values[0], values[1:], **member.numbers[1])
     terms = [[block[r] for r in rows] for block, _ in blocks]
@@ -81,26 +86,19 @@ def temperature(
     return out, scaled(test, heat), heat
 
 
-def fit_fold(member: Member, matrix: Matrix, y: np.ndarray, seed: int) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """Fit the model(s) of one fold; return predictions (for 500 or so of the training rows), and what the
-    first model said."""
-    if KIND == "regression":
-        goal, inverse = member.target(y)
-    else:
-        goal = y
+def fit_fold(member: Member, matrix: Matrix, goal: np.ndarray, seed: int) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Fit the model(s) of one fold; return predictions (for 500 or so of the training rows), and what the first model
+    said."""
     said: dict[str, Any] = {}
     options, bag = dict(member.model[1]), 1 if DEBUG else member.bag
-    asked = [matrix.parts[0][:: 1 + len(y) // 500], *matrix.parts[1:]]
+    asked = [matrix.parts[0][:: 1 + len(goal) // 500], *matrix.parts[1:]]
     sums: list[Any] = [0.0] * len(asked)
     for turn in range(bag):
         predict, found = member.model[0](matrix.parts[0], goal, seed + 7 * turn, matrix, **options)
         options |= found.pop("reuse", {})
         said = said or found
         sums = [before + predict(rows) for before, rows in zip(sums, asked, strict=True)]
-    made = [np.nan_to_num(both / bag) for both in sums]
-    if KIND == "regression":
-        made = [inverse(np.clip(p[:, 0], goal.min(), goal.max()))[:, None] for p in made]
-    return made, said
+    return [np.nan_to_num(both / bag) for both in sums], said
 
 
 def fit_member(
@@ -120,8 +118,14 @@ def fit_member(
     for k in folds:
         inside, held = np.flatnonzero(fold != k), np.flatnonzero(fold == k)
         fold_seed = (seed * 7919 + k * 101 + 1) % 2**31
-        matrix = make_matrix(member, table, blocks, [inside, held, np.arange(len(y), len(table))], y[inside], fold_seed)
-        made, said = fit_fold(member, matrix, y[inside], fold_seed)
+        if KIND == "regression":
+            goal, inverse = member.target(y[inside])
+        else:
+            goal = y[inside]
+        matrix = make_matrix(member, table, blocks, [inside, held, np.arange(len(y), len(table))], goal, fold_seed)
+        made, said = fit_fold(member, matrix, goal, fold_seed)
+        if KIND == "regression":
+            made = [inverse(np.clip(p[:, 0], goal.min(), goal.max()))[:, None] for p in made]
         if not oof.size:
             oof, test = np.zeros((len(y), made[1].shape[1])), np.zeros_like(made[2])
         oof[held], test = made[1], test + made[2]

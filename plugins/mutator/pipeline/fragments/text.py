@@ -39,7 +39,7 @@ def term_weights(
             min_df=min_count,
             sublinear_tf=True,
             strip_accents="unicode",
-            token_pattern=r"(?u)\b\w+\b",
+            token_pattern=r"(?u)\b\w+\b" if analyzer == "word" else None,
         )
         try:
             matrix = vectorizer.fit_transform(table[column].fillna("").astype(str))

@@ -34,6 +34,8 @@ FAST = {"learning_rate": 0.1, "rounds": 40, "patience": 10}
 MATRIX = {"categories": "onehot", "numbers": "standard", "log_skew": 0.75, "winsor": 0.01}
 TERMS = {"op": "tfidf", "column": "said", "min_count": 1, "ngrams": 1}
 
+LETTERS = {"op": "tfidf", "column": "said", "analyzer": "char_wb", "ngrams": 3, "max_features": 50}
+
 
 def everything(kind: str) -> list[dict[str, Any]]:
     """Members that together use every family of a kind of task, every feature and every encoding."""
@@ -44,12 +46,12 @@ def everything(kind: str) -> list[dict[str, Any]]:
         {"model": {"family": "trees", "trees": 10}},
         {"model": {"family": "trees", "trees": 10, "extra": False}, "encoding": {"categories": "onehot"}},
         {"model": {"family": "ridge"}, "features": FEATURES},
-        {"model": {"family": "ridge", "alpha": 5.0}, "features": [TERMS]},
+        {"model": {"family": "ridge", "alpha": 5.0}, "features": [TERMS, LETTERS]},
         {"model": {"family": "elastic_net"}, "encoding": MATRIX | {"pca": 5}},
         {"model": {"family": "svm"}, "encoding": MATRIX | {"pca": 5, "pca_only": True}},
         {"model": {"family": "kernel_ridge", "kernel": "laplacian"}},
         {"model": {"family": "gaussian_process", "subset": 50, "rows": 60}},
-        {"model": {"family": "knn", "k": 5}, "encoding": {"categories": "onehot", "numbers": "quantile"}},
+        {"model": {"family": "knn", "k": 5}, "encoding": {"categories": "target", "numbers": "quantile"}},
         {"model": {"family": "mlp", "hidden": [8], "epochs": 10}},
     ]
     if kind == "regression":

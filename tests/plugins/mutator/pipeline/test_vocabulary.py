@@ -144,6 +144,7 @@ def test_members_come_and_go_and_a_growing_pipeline_is_blended() -> None:
         ({"remove": [True]}, "no member True"),
         ({"blend": {"kind": "weights"}}, "changes nothing"),
         ({"edit": {"member": "ridge", "set": {"encoding": {"categories": "native"}}}}, "no native categories"),
+        ({"edit": {"member": "ridge", "set": {"encoding": {"categories": "codes"}}}}, "read codes as sizes"),
         ({"edit": {"member": "ridge", "set": {"encoding": {"numbers": "raw"}}}}, "needs scaled numbers"),
         ({"edit": {"member": 0, "set": {"encoding": {"pca": 3}}}}, "pca needs scaled numbers"),
         ({"edit": {"member": "ridge", "set": {"encoding": {"pca_only": True}}}}, "how many components"),
