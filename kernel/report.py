@@ -6,9 +6,11 @@ from gome.events import Trajectory
 from gome.kernel.results import Gain, Summary
 
 
-def number(value: float | None, digits: int = 5) -> str:
-    """A score for people."""
-    return "unknown" if value is None else f"{value:.{digits}f}"
+def number(value: float | None, sign: str = "") -> str:
+    """A score for people: five decimals, fewer for large numbers. `sign` is "+" for differences."""
+    if value is None:
+        return "unknown"
+    return f"{value:{sign},.2f}" if abs(value) >= 100 else f"{value:{sign}.5f}"
 
 
 def gain_sentence(gain: Gain, metric: str) -> str:
@@ -17,7 +19,7 @@ def gain_sentence(gain: Gain, metric: str) -> str:
     sure = "" if gain.low > 0 or gain.high < 0 else ", which may be chance"
     return (
         f"{abs(gain.share) * 100:.1f} % {how} than {gain.over} ({metric} {number(gain.score)}): "
-        f"{gain.gain:+.5f}, 95 % interval {gain.low:+.5f} to {gain.high:+.5f}{sure}"
+        f"{number(gain.gain, '+')}, 95 % interval {number(gain.low, '+')} to {number(gain.high, '+')}{sure}"
     )
 
 
@@ -55,7 +57,7 @@ def report(s: Summary, t: Trajectory) -> str:
         out += ["## What was handed in", "", t.selected.reason or f"Attempt {t.selected.attempt}.", ""]
         out += ["| candidate | score | to the leader | SE | reruns | audit |", "|---|---|---|---|---|---|"]
         for c in t.selected.candidates:
-            cells = f"| {c.attempt} | {number(c.score)} | {c.difference:+.5f} | {number(c.se)} | {c.reruns} |"
+            cells = f"| {c.attempt} | {number(c.score)} | {number(c.difference, '+')} | {number(c.se)} | {c.reruns} |"
             out.append(f"{cells} {c.audited or '–'} |")
         seeds = ", ".join(map(str, t.selected.seeds))
         out += [
@@ -67,7 +69,10 @@ def report(s: Summary, t: Trajectory) -> str:
     if s.payers:
         out += ["## Changes that paid most (validation)", "", "| attempt | trace | gain | noise | change |"]
         out += ["|---|---|---|---|---|"]
-        out += [f"| {p.attempt} | {p.trace} | {p.gain:+.5f} | {p.noise:.5f} | {_cell(p.change)} |" for p in s.payers]
+        out += [
+            f"| {p.attempt} | {p.trace} | {number(p.gain, '+')} | {number(p.noise)} | {_cell(p.change)} |"
+            for p in s.payers
+        ]
         out.append("")
     if s.findings:
         out += ["## Findings about the data", "", *(f"- {f}" for f in s.findings), ""]

@@ -16,10 +16,10 @@ from gome.events import (
     AttemptAccepted,
     AttemptRejected,
     BudgetExhausted,
-    CandidateRerun,
     Commit,
     DataProfiled,
     Event,
+    ExecutionFinished,
     ExecutionRequested,
     HypothesisProposed,
     RunFinished,
@@ -55,7 +55,7 @@ def sentence(event: Event, t: Trajectory) -> str:
             a = t.attempts[attempt]
             what = a.hypothesis.statement if a.hypothesis else attempt
             why = f" — {a.hypothesis.reason}" if a.hypothesis and a.hypothesis.reason else ""
-            gained = f" ({gain:+.5f})" if a.parent else ""
+            gained = f" ({number(gain, '+')})" if a.parent else ""
             return f"accepted {attempt}, trace {a.trace}: {number(a.score)}{gained}  {what}{why}"
         case SelectionStarted(reason=reason):
             return f"final selection: {reason}"
@@ -75,6 +75,8 @@ class Activity:
 
     def __init__(self) -> None:
         self.traces: dict[int, str] = {}
+        self.selecting = False
+        self.asked = self.done = 0
 
     def see(self, event: Event, t: Trajectory) -> None:
         """Take in one event."""
@@ -83,13 +85,22 @@ class Activity:
                 self.traces[trace] = f"{attempt}: planning a {kind}"
             case HypothesisProposed(attempt=attempt, hypothesis=h) if attempt in t.attempts:
                 self.traces[t.attempts[attempt].trace] = f"{attempt}: {h.statement}"
+            case SelectionStarted():
+                self.selecting, self.traces = True, {}
+            case ExecutionRequested() if self.selecting:
+                self.asked += 1
+                self._count()
+            case ExecutionFinished() if self.selecting:
+                self.done += 1
+                self._count()
             case ExecutionRequested(attempt=attempt, purpose=purpose) if attempt in t.attempts and purpose != "full":
                 said = {"seed": "measuring seed noise", "repeat": "asking again on other folds", "debug": "trying"}
                 self.traces[t.attempts[attempt].trace] = f"{attempt}: {said.get(purpose, purpose)}"
-            case CandidateRerun(attempt=attempt, repeat=repeat):
-                self.traces = {-1: f"rerunning {attempt}, time {repeat}"}
             case AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt) if attempt in t.attempts:
                 self.traces.pop(t.attempts[attempt].trace, None)
+
+    def _count(self) -> None:
+        self.traces = {-1: f"final selection: {self.done} of {self.asked} reruns and audits done"}
 
 
 class Progress:

@@ -21,7 +21,7 @@ from gome.kernel.diagnostics import configure
 from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import UsageError
 from gome.kernel.profiles import find_profile
-from gome.kernel.report import headline
+from gome.kernel.report import headline, number
 from gome.kernel.results import Summary
 from gome.kernel.settings import Settings, load, seconds
 from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Request, prepare, resolve_settings
@@ -183,7 +183,7 @@ def _text(s: Summary) -> str:
     lines += [f"  {line}" for line in headline(s)]
     if s.payers:
         lines += ["", "  what paid most (validation gain):"]
-        lines += [f"    {p.gain:+.5f}  {p.change}  ({p.attempt}, trace {p.trace})" for p in s.payers]
+        lines += [f"    {number(p.gain, '+')}  {p.change}  ({p.attempt}, trace {p.trace})" for p in s.payers]
     lines += [
         "",
         f"  {s.steps} steps, {s.accepted} accepted, {s.executions} executions, {s.seconds:.0f} s",
