@@ -198,6 +198,7 @@ def propose(context: ReasonContext) -> Proposal | None:
     return Proposal(
         hypothesis=_hypothesis(facts, best),
         challenges=tuple(answered + rest[: SHOWN - 1]),
-        considered=tuple(_hypothesis(facts, c) for c in ranked[1:SHOWN]),
+        # What was passed over is kept as an idea; whole pipelines that nobody renders would fill the log.
+        considered=tuple(msgspec.structs.replace(_hypothesis(facts, c), change={}) for c in ranked[1:SHOWN]),
         chosen="modify" if best.belief.learnt_from else "select",
     )
