@@ -124,23 +124,13 @@ class Performer:
             await self._result(found, "kernel", self._failed(found, 0, "no plugin here performs it"))
             return
         plugin, effect = performer
-        scope = anyio.CancelScope()
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch, found, scope)
-            with scope:
-                await self._attempts(found, plugin, effect)
-            if scope.cancelled_caught and self.live.state.is_open(intent):
-                reason = found.cancel or "cancelled"
-                attempt = _attempt(found.event)
-                gone = EffectCancelled(intent=intent, kind=found.event.type, reason=reason, attempt=attempt)
-                await self._result(found, plugin, gone)
-            group.cancel_scope.cancel()
-
-    async def _watch(self, found: OpenIntent, scope: anyio.CancelScope) -> None:
-        """Call the work off when the log says so, or when somebody else has written the result."""
-        intent = found.event.id
-        await self.live.changed(lambda: bool(found.cancel) or not self.live.state.is_open(intent))
-        scope.cancel()
+        with self.live.until_settled(intent) as scope:
+            await self._attempts(found, plugin, effect)
+        if scope.cancelled_caught and self.live.state.is_open(intent):
+            reason = found.cancel or "cancelled"
+            attempt = _attempt(found.event)
+            gone = EffectCancelled(intent=intent, kind=found.event.type, reason=reason, attempt=attempt)
+            await self._result(found, plugin, gone)
 
     async def _attempts(self, found: OpenIntent, plugin: Plugin, effect: Effect) -> None:
         intent = found.event.id

@@ -7,11 +7,12 @@ same draft is sealed again on the new head, unless what it wanted to say has bee
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import anyio
 
-from gome.events import Commit, Draft, Sealed
+from gome.events import CancelRequested, Commit, Draft, Event, Sealed
 from gome.kernel.appender import Scribe
 from gome.kernel.errors import Conflict
 from gome.kernel.log import EventLog
@@ -37,6 +38,7 @@ class LiveRun:
         self.time = time
         self.run = state.run
         self.observers: list[Observer] = []
+        self._scopes: dict[str, anyio.CancelScope] = {}
         self._lock = anyio.Lock()
         self._changed = anyio.Event()
 
@@ -48,12 +50,39 @@ class LiveRun:
                 raise found.error(self.run)
         for observer in self.observers:
             observer(commit)
+        for event in commit.events:
+            self._settle(event)
         self.nudge()
+
+    def _settle(self, event: Event) -> None:
+        """Stop whoever works on an intent that is called off or has its result."""
+        if isinstance(event.payload, CancelRequested):
+            intent = event.payload.intent
+        elif self.state.is_open(event.cause):
+            return
+        else:
+            intent = event.cause
+        if (scope := self._scopes.get(intent)) is not None:
+            scope.cancel()
+
+    @contextlib.contextmanager
+    def until_settled(self, intent: str) -> Iterator[anyio.CancelScope]:
+        """Work in this block is cancelled when the log says that the intent is called off or has its result."""
+        with anyio.CancelScope() as scope:
+            self._scopes[intent] = scope
+            found = self.state.open.get(intent)
+            if found is None or found.cancel:
+                scope.cancel()
+            try:
+                yield scope
+            finally:
+                del self._scopes[intent]
 
     def nudge(self) -> None:
         """Let everybody who waits look again."""
-        changed, self._changed = self._changed, anyio.Event()
-        changed.set()
+        if self._changed.statistics().tasks_waiting:
+            changed, self._changed = self._changed, anyio.Event()
+            changed.set()
 
     async def load(self) -> None:
         """Fold the log up to its present head."""
