@@ -234,6 +234,7 @@ TREE_ENCODING = Encoding(categories="codes", numbers="raw")
 KERNEL_ENCODING = Encoding(categories="onehot", numbers="standard", log_skew=3.0)
 MATRIX_ENCODING = Encoding(categories="onehot", numbers="standard", log_skew=0.75, winsor=0.005)
 NETWORK_ENCODING = Encoding(categories="onehot", numbers="quantile")
+EMBEDDED_ENCODING = Encoding(categories="codes", numbers="quantile")
 
 
 # Model families. "class weight" balances classes; it is ignored by regressions.
@@ -487,7 +488,9 @@ def default_encoding(name: str) -> Encoding:
         return TREE_ENCODING
     if name in ("svm", "kernel_ridge", "gaussian_process"):
         return KERNEL_ENCODING
-    return NETWORK_ENCODING if name in ("mlp", "network") else MATRIX_ENCODING
+    if name == "network":
+        return EMBEDDED_ENCODING
+    return NETWORK_ENCODING if name == "mlp" else MATRIX_ENCODING
 
 
 def read_pipeline(spec: dict[str, Any]) -> Pipeline:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
+
+from msgspec import Struct, field
 
 from gome.events.code import CodeRejected, CodeWritten
 from gome.events.effect import EffectCancelled, EffectFailed
@@ -27,8 +28,7 @@ BASELINE = "baseline"
 """Name of the attempt that is no step: the untuned reference program."""
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(Struct):
     """Hypothesis, code, executions, score, feedback and verdict of one step. `accepted` is None while undecided.
     `score` is the full execution's validation score; `repeats` are further scores on other partitions or seeds."""
 
@@ -103,8 +103,7 @@ class AttemptsView(Mapping[str, Attempt]):
         return self._count
 
 
-@dataclass(slots=True)
-class Trajectory:
+class Trajectory(Struct):
     """All attempts of a run in planning order and what became of them."""
 
     started: RunStarted | None = None

@@ -38,13 +38,12 @@ class Answer:
         return tuple(said)
 
 
-def is_decision_of(name: str, commit: Commit) -> bool:
-    """Whether a commit is a decision of the named decider (results of its effects are not)."""
-    return commit.body.lane == "decide" and commit.body.decider == name
-
-
 class Cursor:
-    """Feed it every commit of a run in order; ask `answer` for what its decider has to say next."""
+    """Give it the events its decider reads, in order; ask `answer` for what it has to say next.
+
+    When a recorded decision of the decider comes along: `answer` first (what would we say to the next trigger?), then
+    `take` its events, then `settle`. `feed` does all this for a whole commit, for those who have only one cursor.
+    """
 
     def __init__(self, plugin: Plugin) -> None:
         self.plugin = plugin
@@ -55,30 +54,48 @@ class Cursor:
         self._unfolded: deque[Event] = deque()
         self._triggers: deque[Event] = deque()
         self._answer: Answer | None = None
-        self._all = Payload in plugin.reads
         self._reads = frozenset(plugin.reads)
         self._answers = frozenset(plugin.reads if plugin.answers is None else plugin.answers)
-        self._answers_all = Payload in self._answers
+
+    def reads(self, kind: type) -> bool:
+        """Whether the decider is shown payloads of this type."""
+        return kind in self._reads or Payload in self._reads
+
+    def answers(self, kind: type) -> bool:
+        """Whether payloads of this type, said by others, are triggers."""
+        return self.reads(kind) and (kind in self._answers or Payload in self._answers)
+
+    def take(self, event: Event, *, trigger: bool) -> None:
+        """Take in an event that the decider reads; `trigger` when it has to answer it."""
+        self._unfolded.append(event)
+        if trigger:
+            self._triggers.append(event)
+
+    def settle(self, end: int) -> None:
+        """The decider's answer to its next trigger is recorded in a commit that ends at `end`."""
+        self.own_end = end
+        if self._answer is not None:
+            self._triggers.popleft()
+        self._answer = None
 
     def feed(self, commit: Commit) -> Answer | None:
-        """Take in the next commit. If it is a decision of this decider, the answer computed for the next trigger is
-        returned (None: silence, or no trigger left) and considered given; the caller compares or trusts."""
-        own = is_decision_of(self.plugin.name, commit)
+        """Take in a whole commit; returns the answer computed for it when it is this decider's own decision."""
+        own = commit.body.lane == "decide" and commit.body.decider == self.plugin.name
         given = self.answer() if own else None
         for event in commit.events:
             kind = type(event.payload)
-            if kind is RunStarted:
-                self.seed = event.payload.seed  # type: ignore[union-attr]
-            if self._all or kind in self._reads:
-                self._unfolded.append(event)
-                if not own and (self._answers_all or kind in self._answers):
-                    self._triggers.append(event)
+            if isinstance(event.payload, RunStarted):
+                self.seed = event.payload.seed
+            if self.reads(kind):
+                self.take(event, trigger=not own and self.answers(kind))
         if own:
-            self.own_end = commit.sealed.last
-            self._answer = None
-            if given is not None:
-                self._triggers.popleft()
+            self.settle(commit.sealed.last)
         return given
+
+    @property
+    def due(self) -> int:
+        """Position of the next trigger, 0 when there is none."""
+        return self._triggers[0].seq if self._triggers else 0
 
     def answer(self) -> Answer | None:
         """The next thing this decider has to say, None when it is silent on all it has been fed."""

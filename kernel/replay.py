@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gome.events import Codec, Commit, Intent, Saying, Sealed, Wire, result_id
+from gome.events import Codec, Commit, Intent, Saying, Sealed, Wire, digest_of, move_out, result_id
 from gome.kernel.cursor import Answer
 from gome.kernel.errors import Diverged
 from gome.kernel.plugin import Artifacts, Plugin
@@ -118,6 +118,11 @@ def check(codec: Codec, commit: Commit, decider: str, answer: Answer | None) -> 
         for s, w in zip(computed, body.events, strict=True)
     ):
         return None
+    if len(computed) == len(body.events) and all(
+        s.id == w.id and s.corr == w.corr and move_out(s.payload, digest_of) == bytes(w.payload)
+        for s, w in zip(computed, body.events, strict=True)
+    ):
+        return None
     difference = first_difference([_plain(codec, w) for w in body.events], [_plain(codec, s) for s in computed])
     return Divergence(body.seq, decider, "changed", *difference) if difference else None
 
@@ -158,6 +163,7 @@ class Verifier:
         self.commits = self.decisions = 0
         self.artifacts = artifacts
         self.stop_at_first = stop_at_first
+        self._present: set[bytes] = set()
         self._performs = {e.intent.__name__: p.name for p in plugins for e in p.effects}
 
     async def run(self, records: AsyncIterator[Sealed]) -> Verdict:
@@ -204,7 +210,11 @@ class Verifier:
         body = sealed.body
         if self.artifacts is not None:
             for digest in _DIGEST.findall(sealed.stored):
-                if not self.artifacts.has(digest.decode()):
+                if digest in self._present:
+                    continue
+                if self.artifacts.has(digest.decode()):
+                    self._present.add(digest)
+                else:
                     self._wrong(body.seq, body.decider, "the store lacks artifact", digest.decode())
         if body.lane != "effect":
             return

@@ -83,7 +83,10 @@ class RunState:
         self.suspended = ""
         self.failed_decider: DeciderFailed | None = None
         self.events = 0
-        self._turn = 0
+        self._named = {c.plugin.name: c for c in self.cursors}
+        self._order = {c: i for i, c in enumerate(self.cursors)}
+        self._by_type: dict[type, list[tuple[Cursor, bool]]] = {}
+        self._due: dict[Cursor, None] = {}
 
     def read(self, sealed: Sealed) -> Commit:
         """Decode a record after checking that it comes right behind the head; raises `LogDamaged`."""
@@ -105,12 +108,17 @@ class RunState:
         """Fold the next record. Returns it decoded, and for each cursor whose decision it is, the answer that cursor
         computed for itself (None: it would have been silent)."""
         commit = self.read(sealed)
-        given: list[tuple[Cursor, Answer | None]] = []
         body = sealed.body
-        for cursor in self.cursors:
-            answer = cursor.feed(commit)
-            if body.lane == "decide" and body.decider == cursor.plugin.name:
-                given.append((cursor, answer))
+        own = self._named.get(body.decider) if body.lane == "decide" else None
+        given: list[tuple[Cursor, Answer | None]] = [(own, own.answer())] if own else []
+        for event in commit.events:
+            for cursor, answers in self._readers(type(event.payload)):
+                trigger = answers and cursor is not own
+                cursor.take(event, trigger=trigger)
+                if trigger:
+                    self._due[cursor] = None
+        if own:
+            own.settle(sealed.last)
         for event in commit.events:
             self._apply_event(event)
         self.events += len(commit.events)
@@ -138,8 +146,10 @@ class RunState:
                 self.open[intent].failures += 1
             case CancelRequested(intent=intent, reason=reason) if intent in self.open:
                 self.open[intent].cancel = reason or "cancelled"
-            case RunStarted():
+            case RunStarted(seed=seed):
                 self.started = payload
+                for cursor in self.cursors:
+                    cursor.seed = seed
             case PluginsChanged(plugins=plugins):
                 self.pins = plugins
             case RunSuspended(reason=reason):
@@ -160,16 +170,23 @@ class RunState:
         return f"effect:{self.open[intent].event.type}"
 
     def answer(self) -> Answer | None:
-        """The next decision that is due, taking deciders in turn; None when all are silent or the run has ended."""
+        """The next decision that is due; None when all deciders are silent or the run has ended."""
         if self.finished is not None:
             return None
-        n = len(self.cursors)
-        for i in range(n):
-            cursor = self.cursors[(self._turn + i) % n]
+        while self._due:
+            # The earliest trigger first, whoever woke up when: the order is a function of the log alone.
+            cursor = min(self._due, key=lambda c: (c.due, self._order[c]))
             if found := cursor.answer():
-                self._turn = (self._turn + i) % n
                 return found
+            del self._due[cursor]
         return None
+
+    def _readers(self, kind: type) -> list[tuple[Cursor, bool]]:
+        """The cursors that read a payload type, and whether it is a trigger for them."""
+        found = self._by_type.get(kind)
+        if found is None:
+            found = self._by_type[kind] = [(c, c.answers(kind)) for c in self.cursors if c.reads(kind)]
+        return found
 
     def alarms(self) -> list[tuple[str, AlarmRequested]]:
         """Open alarms by intent id."""

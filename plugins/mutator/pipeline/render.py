@@ -35,7 +35,7 @@ from gome.events.pipeline import (
     with_seeds,
 )
 from gome.events.task import Task
-from gome.plugins.mutator.pipeline.calls import blend_call, member_calls, metric_function
+from gome.plugins.mutator.pipeline.calls import Call, MemberCalls, blend_call, member_calls, metric_function
 from gome.plugins.mutator.pipeline.fragments import ORDER
 from gome.plugins.mutator.pipeline.specialise import specialise
 
@@ -230,16 +230,20 @@ def _call(function: str, options: dict[str, Any], indent: int) -> str:
     return "\n".join([f"({function}, {{", *rows, row, f"{pad}}})"])
 
 
-def _member_text(member: Member, task: Task) -> str:
-    calls = member_calls(member, task)
+def _steps_text(steps: Sequence[Call], indent: int) -> str:
+    """A list of calls, one per line; the closing bracket stands at `indent`."""
+    pad = " " * indent
+    lines = [f"{pad}    {_call(function, options, indent + 4)}," for function, options in steps]
+    return "\n".join(["[", *lines, pad + "]"])
+
+
+def _member_text(member: Member, calls: MemberCalls, shared: dict[str, str]) -> str:
     lines = [f"    Member(\n        key={_quoted(member_key(member))},\n        family={_quoted(family(member))},"]
     for name in ("model", "categories", "numbers"):
         lines.append(f"        {name}={_call(*calls.single[name], 8)},")
     for name, steps in calls.several.items():
         if steps:
-            lines.append(f"        {name}=[")
-            lines += [f"            {_call(function, options, 12)}," for function, options in steps]
-            lines.append("        ],")
+            lines.append(f"        {name}={shared.get(_steps_text(steps, 0)) or _steps_text(steps, 8)},")
     if calls.target != "plain_target":
         lines.append(f"        target={calls.target},")
     if member.bag > 1:
@@ -250,13 +254,21 @@ def _member_text(member: Member, task: Task) -> str:
 
 
 def _data(pipeline: Pipeline, task: Task) -> str:
-    members = "\n".join(_member_text(m, task) for m in pipeline.members)
+    """The metric, the members and the blend; lists of steps that several members share are said once."""
+    calls = [member_calls(member, task) for member in pipeline.members]
+    said = [_steps_text(steps, 0) for c in calls for steps in c.several.values() if steps]
+    repeated = [text for text in dict.fromkeys(said) if said.count(text) > 1]
+    shared = {text: f"STEPS_{number}" for number, text in enumerate(repeated, 1)}
+    members = "\n".join(_member_text(m, c, shared) for m, c in zip(pipeline.members, calls, strict=True))
     function, to, back, options = blend_call(pipeline.blend, task)
     shown = ", ".join(f"{_quoted(k)}: {_value(v)}" for k, v in options.items())
-    return (
-        f"SCORE = {metric_function(task.metric.name)}\n"
-        f"MEMBERS = [\n{members}\n]\n"
-        f"BLEND = ({function}, {to}, {back}, {{{shown}}})"
+    return "\n".join(
+        [
+            f"SCORE = {metric_function(task.metric.name)}",
+            *(f"{name} = {text}" for text, name in shared.items()),
+            f"MEMBERS = [\n{members}\n]",
+            f"BLEND = ({function}, {to}, {back}, {{{shown}}})",
+        ]
     )
 
 

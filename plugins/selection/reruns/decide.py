@@ -164,7 +164,7 @@ def _mean(
         seeds=tuple(r.seed for r in runs),
         partitions=tuple(r.partition for r in runs),
         candidates=table,
-        reason=f"mean of {len(runs)} reruns with other seeds and folds" + _margin(table),
+        reason=f"{winner.attempt}, the mean of {len(runs)} reruns with other seeds and folds{_margin(table)}",
     )
 
 
@@ -176,6 +176,7 @@ def _median(
     run = ordered[(len(ordered) - 1) // 2]
     assert winner.request is not None
     program = reseeded(winner, [run])
+    which = f"the median of {len(runs)} reruns" if len(runs) > 1 else "one rerun"
     return SubmissionSelected(
         attempt=winner.attempt,
         score=run.score,
@@ -186,13 +187,13 @@ def _median(
         seeds=(run.seed,),
         partitions=(run.partition,),
         candidates=table,
-        reason=("median of its reruns" if len(runs) > 1 else "its one rerun") + _margin(table),
+        reason=f"{winner.attempt}, {which} with another seed and other folds{_margin(table)}",
     )
 
 
 def _margin(table: tuple[Candidate, ...]) -> str:
     rivals = [row for row in table[1:] if row.reruns and not row.audited.startswith("failed")]
-    return f"; ahead of {len(rivals)} other candidate(s)" if rivals else ""
+    return f"; it came out ahead of {', '.join(row.attempt for row in rivals)}" if rivals else ""
 
 
 def _own(entry: Entry, table: tuple[Candidate, ...], reason: str) -> SubmissionSelected:

@@ -44,6 +44,14 @@ def test_programs_are_short_and_pass_the_linter(spec: Any, kind: str, metric: st
     assert done.returncode == 0, done.stdout
 
 
+def test_steps_that_members_share_are_said_once(make_world: Any) -> None:
+    world = make_world("regression", "rmse")
+    members = [{"model": {"family": f}, "features": ONE["members"][0]["features"]} for f in ("booster", "ridge")]
+    text = world.program({"members": members})
+    assert text.count('(add_ratio, {"a": "plot", "b": "size"})') == 1
+    assert text.count("steps=STEPS_1") == 2
+
+
 def test_rendering_is_pure(make_world: Any) -> None:
     world = make_world("multiclass", "f1_macro")
     assert world.program(THREE) == world.program(THREE)
@@ -65,8 +73,16 @@ def test_a_metric_that_programs_do_not_know_is_refused(make_world: Any) -> None:
 
 def test_a_program_that_would_be_too_long_is_refused(make_world: Any) -> None:
     world = make_world("regression", "rmse")
-    steps = [{"op": "sum", "columns": ["plot", "size"] * 20, "name": f"sum number {n}"} for n in range(60)]
-    members = [{"model": {"family": "ridge", "alpha": float(a + 1)}, "features": steps} for a in range(10)]
+    members = [
+        {
+            "model": {"family": "ridge"},
+            "features": [
+                {"op": "sum", "columns": ["plot", "size"] * 20, "name": f"sum number {n} of member {m}"}
+                for n in range(60)
+            ],
+        }
+        for m in range(3)
+    ]
     with pytest.raises(ValueError, match="fewer members"):
         world.program({"members": members})
 
