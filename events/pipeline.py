@@ -30,6 +30,7 @@ import difflib
 import hashlib
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -672,6 +673,7 @@ def derived_name(step: Ratio | Product | Difference | Cross) -> str:
             return "_x_".join(columns)
 
 
+@lru_cache(maxsize=4096)
 def _digest(value: Struct) -> str:
     text = f"{VOCABULARY}\x1f".encode() + msgspec.json.encode(_lean(value), order="sorted")
     return hashlib.sha256(text).hexdigest()[:16]

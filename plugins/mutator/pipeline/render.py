@@ -68,9 +68,28 @@ class _Library:
 
 def _names_in(node: ast.AST) -> frozenset[str]:
     """Names that a definition takes from outside: what it mentions but does not bind itself."""
-    bound = {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
-    bound |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
-    return frozenset(n.id for n in ast.walk(node) if isinstance(n, ast.Name)) - bound
+    bound: set[str] = set()
+    named: set[str] = set()
+    waiting = [node]
+    while waiting:  # one pass with a plain list: this is most of what rendering takes, and replay renders again
+        here = waiting.pop()
+        kind = type(here)
+        if kind is ast.Name:
+            named.add(here.id)  # type: ignore[attr-defined]
+            if type(here.ctx) is ast.Store:  # type: ignore[attr-defined]
+                bound.add(here.id)  # type: ignore[attr-defined]
+            continue
+        if kind is ast.Constant:
+            continue
+        if kind is ast.arg:
+            bound.add(here.arg)  # type: ignore[attr-defined]
+        for name in here._fields:
+            value = getattr(here, name, None)
+            if isinstance(value, ast.AST):
+                waiting.append(value)
+            elif isinstance(value, list):
+                waiting.extend(v for v in value if isinstance(v, ast.AST))
+    return frozenset(named - bound)
 
 
 @lru_cache(maxsize=32)
