@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from msgspec import field
+
 from gome.events.artifact import Text
 from gome.events.payload import Payload
-from msgspec import field
 
 
 class CodeWritten(Payload, frozen=True):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
+
 from gome.events.artifact import digest_of
 from gome.events.event import Cost, Event
 from gome.events.payload import Intent, Payload, Unknown
@@ -119,9 +120,7 @@ class Codec:
                 raise CodecError(f"two payload types are called {kind.__name__}: {known.__module__}, {kind.__module__}")
         self._decoders = {name: msgspec.json.Decoder(kind) for name, kind in self.types.items()}
 
-    def saying(
-        self, id: str, payload: Payload, *, cause: str = "", corr: str = "", cost: Cost | None = None
-    ) -> Saying:
+    def saying(self, id: str, payload: Payload, *, cause: str = "", corr: str = "", cost: Cost | None = None) -> Saying:
         """Encode one payload as an event of a draft."""
         kind = type(payload)
         return Saying(id, kind.__name__, kind.version, encode_value(payload), cause, corr, cost)

@@ -10,8 +10,9 @@ import hashlib
 from typing import Any
 
 import msgspec
-from gome.events.payload import Payload, Unknown
 from msgspec import Struct
+
+from gome.events.payload import Payload, Unknown
 
 ROOT = "0" * 32
 """What the first event of every run answers."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from msgspec import Struct, field
+
 from gome.events.artifact import Artifact, Text
 from gome.events.payload import Intent, Payload
-from msgspec import Struct, field
 
 Purpose = Literal["debug", "full", "seed", "repeat", "rerun", "audit"]
 """Why a program runs: `debug` (a sample), `full` (the attempt), `seed` (noise estimate), `repeat` (the guard asks

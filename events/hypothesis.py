@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from gome.events.payload import Intent, Payload
 from msgspec import Struct, field
+
+from gome.events.payload import Intent, Payload
 
 
 class Challenge(Struct, frozen=True, omit_defaults=True):

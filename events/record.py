@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from gome.events.event import Cost, Event, Wire
 from msgspec import Struct
+
+from gome.events.event import Cost, Event, Wire
 
 FORMAT = 1
 Lane = Literal["decide", "effect", "control", "import"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from msgspec import Struct, field
+
 from gome.events.payload import Payload
 from gome.events.task import Budget, Task
-from msgspec import Struct, field
 
 
 class PluginPin(Struct, frozen=True, omit_defaults=True):

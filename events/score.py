@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from msgspec import Struct, field
+
 from gome.events.artifact import Artifact
 from gome.events.execution import Purpose
 from gome.events.payload import Intent, Payload
 from gome.events.task import Task
-from msgspec import Struct, field
 
 
 class ProfileRequested(Intent, frozen=True):

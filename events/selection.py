@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from gome.events.artifact import Artifact, Text
 from gome.events.payload import Payload
-from msgspec import Struct
 
 
 class SelectionStarted(Payload, frozen=True):

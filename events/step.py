@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from gome.events.payload import Intent, Payload
 from msgspec import Struct
+
+from gome.events.payload import Intent, Payload
 
 StepKind = Literal["draft", "improve", "debug", "merge"]
 Stage = Literal["draft", "improve", "ensemble"]

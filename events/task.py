@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gome.events.artifact import Artifact
 from msgspec import Struct
+
+from gome.events.artifact import Artifact
 
 TaskKind = Literal["regression", "binary", "multiclass"]
 ColumnKind = Literal["numeric", "category", "text", "time"]

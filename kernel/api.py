@@ -1,8 +1,8 @@
 """Running from Python, and the one way from a request to written results that the command line uses too.
 
-    from gome.kernel import run
-    result = run("train.csv", target="price", time="3m")
-    print(result.score, result.program); result.predict("new.csv")
+from gome.kernel import run
+result = run("train.csv", target="price", time="3m")
+print(result.score, result.program); result.predict("new.csv")
 """
 
 from __future__ import annotations

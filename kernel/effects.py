@@ -269,9 +269,7 @@ class Performer:
     ) -> None:
         """Spool, append, drop the spool."""
         event = found.event
-        said = self.live.state.codec.saying(
-            result_id(event.id), payload, cause=event.id, corr=event.corr, cost=cost
-        )
+        said = self.live.state.codec.saying(result_id(event.id), payload, cause=event.id, corr=event.corr, cost=cost)
         number = max(found.starts, found.failures + 1)
         draft = self.live.scribe.draft("effect", who, event.id, [said], attempt=number)
         # A crash between here and the append repeats what is repeatable; what has cost something must not be lost.

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import nats.aio.client
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -40,6 +41,24 @@ class Subscription:
     receive: Callable[[Msg], Awaitable[None]]
     missed: Callable[[], None]
     held: Any = None
+
+
+# Where fast-mail-parser is installed nats-py uses it, and its newer versions give lists for header values.
+nats.aio.client.parse_email = None  # type: ignore[attr-defined]
+
+
+class _Client(Client):
+    """nats-py's client with a leaner reading of headers, which else takes an eighth of a run's own time: it looks at
+    every character of every name. Should the method be renamed there, this one is simply not used."""
+
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if colon:
+                found[name.strip().decode("ascii", "replace")] = value.strip().decode("utf-8", "replace")
+        return found
 
 
 @dataclass(eq=False)
@@ -253,7 +272,7 @@ class Connection:
     async def _connect(self) -> None:
         """Make a client. nats-py with endless reconnects never gives up on the first connection either, so it gets
         `connect_timeout`, and a refusal ends it at once."""
-        client = Client()
+        client = _Client()
         self._refused = ""
         attempt = asyncio.ensure_future(self._dial(client))
         try:

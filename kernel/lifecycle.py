@@ -86,8 +86,9 @@ def _evolve(state: _Life, event: Event) -> _Life:
             state.selected = payload
         case SubmissionScored(attempt="final") | SubmissionRejected(attempt="final"):
             state.closing = ""
-        case EffectFailed(kind="ScoreRequested", attempt="final") | EffectCancelled(
-            kind="ScoreRequested", attempt="final"
+        case (
+            EffectFailed(kind="ScoreRequested", attempt="final")
+            | EffectCancelled(kind="ScoreRequested", attempt="final")
         ):
             state.closing = "the final score could not be computed"
         case RunFinished():

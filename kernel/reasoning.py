@@ -159,8 +159,9 @@ def as_plugin(
                     state.waiting.remove(attempt)
             case HypothesisProposed(attempt=attempt) | ProposalFailed(attempt=attempt):
                 state.open.discard(attempt)
-            case EffectFailed(kind="ProposalRequested", attempt=attempt) | EffectCancelled(
-                kind="ProposalRequested", attempt=attempt
+            case (
+                EffectFailed(kind="ProposalRequested", attempt=attempt)
+                | EffectCancelled(kind="ProposalRequested", attempt=attempt)
             ):
                 state.open.discard(attempt)
             case SelectionStarted():

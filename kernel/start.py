@@ -309,4 +309,3 @@ class Launcher:
         from gome.kernel.queue import WorkQueue
 
         return Relay(WorkQueue(self.connection.nats))
-

@@ -199,5 +199,3 @@ class RunState:
     def closing(self) -> bool:
         """Whether the run is past planning (selection has started)."""
         return bool(self.trajectory.selecting)
-
-

@@ -243,5 +243,3 @@ def conform(plugin: Plugin, history: Sequence[Sealed]) -> int:
         first, second = answers(eager=True), answers(eager=False)
     assert first == second == cold, f"{plugin.name} does not say the same thing twice"
     return len(first)
-
-

@@ -137,7 +137,9 @@ async def record(connection: Connection, run: str, *, steps: int = 6, stop_after
     await drive(live, toy.world, time, stop_after=stop_after)
     for attempt in live.state.trajectory.attempts.values():
         if attempt.scored:
-            await Vaults(connection).of(run, attempt.id).record(SubmissionGraded(attempt.id, attempt.scored.score + 0.05))
+            await (
+                Vaults(connection).of(run, attempt.id).record(SubmissionGraded(attempt.id, attempt.scored.score + 0.05))
+            )
     against = (Comparison("a1", 0.2, 0.05),)
     final = SubmissionGraded("final", 0.75, 0.02, final=True, comparisons=against, intervals={"a1": (0.1, 0.3)})
     await Vaults(connection).of(run, "final").record(final)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 
+import nats.aio.client
 import pytest
 from nats.aio.msg import Msg
 from nats.errors import OutboundBufferLimitError
@@ -19,7 +20,7 @@ from nats.errors import OutboundBufferLimitError
 from gome.events import Head, Sealed
 from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, LogDamaged, LogUnreachable, OversizeRecord
-from gome.kernel.jetstream import Connection
+from gome.kernel.jetstream import Connection, _Client
 from gome.kernel.log_batches import BATCH_BYTES
 from gome.kernel.log_jetstream import JetStreamLog
 from tests.kernel.log_contract import assert_whole, draft, everything, fill
@@ -463,3 +464,9 @@ async def test_a_store_that_was_lost_with_its_server_is_called_damaged(server: N
     with pytest.raises(LogDamaged, match="had been reached before"):
         await log.append(draft("r1", "after"), head)
     await log.close()
+
+
+def test_optional_header_parser_is_not_used_and_ours_reads_what_the_server_sends() -> None:
+    assert nats.aio.client.parse_email is None
+    raw = b"Nats-Sequence: 7\r\nNats-Subject:gome.ev.main.r\r\n\r\n"
+    assert _Client._parse_header_lines(raw) == nats.aio.client.Client._parse_header_lines(raw)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from gome.events import SubmissionGraded
 from gome.kernel.connect import Vaults, connect, grades
 from gome.kernel.settings import Settings

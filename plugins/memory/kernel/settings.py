@@ -8,9 +8,9 @@ from msgspec import Struct
 
 
 class Settings(Struct, frozen=True):
-    """`rule` is how memories are weighed and drawn (see `recall`; the profiles `robust` and `published` set it). `limit`
-    is how many memories a step is told, `failures` how many of those may be failures, `backend` what
-    computes similarities (`auto`: torch where it is installed, else numpy)."""
+    """`rule` is how memories are weighed and drawn (see `recall`; the profiles `robust` and `published` set it),
+    `limit` how many a step is told, `failures` how many of those may be failures, `backend` what computes similarities
+    (`auto`: torch where it is installed, else numpy)."""
 
     rule: Literal["robust", "published"] = "robust"
     limit: int = 12

@@ -81,7 +81,8 @@ def remember(
     started = cast(RunStarted, said[0])
     ctx = Context(
         run="r", intent=event, attempt=1, started=started, trajectory=trajectory.snapshot(),
-        settings={"backend": "numpy", **started.settings.get("kernel", {})}, artifacts=cast(Any, None), workdir=Path(), home=Path(),
+        settings={"backend": "numpy", **started.settings.get("kernel", {})},
+        artifacts=cast(Any, None), workdir=Path(), home=Path(),
         draw=Draw(seed, event.id), call=cast(Any, None), cancelled=lambda: False,
         log=cast(Any, logging.getLogger("test")),
     )  # fmt: skip
