@@ -8,6 +8,7 @@ kernel, and prints; nothing is decided here.
 from __future__ import annotations
 
 import difflib
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -94,6 +95,8 @@ def gome() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
+    # Folds grow and are never cyclic: looking for garbage as often as the default does costs verify a quarter.
+    gc.set_threshold(50_000, 20, 100)
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = gome.main(args=given, prog_name="gome", standalone_mode=False)

@@ -6,6 +6,7 @@ Effects are instant. `GOME_BENCH_STEPS` sets the number of steps (default 1,000;
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import secrets
@@ -105,4 +106,5 @@ async def measure(home: Path, steps: int) -> None:
 
 
 def test_overhead_per_step_and_verify_rate(tmp_path: Path) -> None:
+    gc.set_threshold(50_000, 20, 100)  # as the command line does
     anyio.run(measure, tmp_path, int(os.environ.get("GOME_BENCH_STEPS", "1000")))
