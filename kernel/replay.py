@@ -158,7 +158,7 @@ class Verifier:
         artifacts: Artifacts | None = None,
         stop_at_first: bool = True,
     ) -> None:
-        self.state = RunState(run, codec, plugins, resolve)
+        self.state = RunState(run, codec, plugins, resolve, views=False)
         self.divergences: list[Divergence] = []
         self.commits = self.decisions = 0
         self.artifacts = artifacts

@@ -59,7 +59,8 @@ class OpenIntent:
 
 class RunState:
     """Fold of one run. `plugins` are its deciders (none: only projections are kept), `resolve` reads moved-out texts
-    (digest → text). `fresh` collects intents as they open, for whoever performs them; it is theirs to clear."""
+    (digest → text). `fresh` collects intents as they open, for whoever performs them; it is theirs to clear. Without
+    `views` open intents share the moving trajectory, which is cheaper and enough where nothing is performed."""
 
     def __init__(
         self,
@@ -67,8 +68,11 @@ class RunState:
         codec: Codec,
         plugins: Sequence[Plugin] = (),
         resolve: Callable[[str], str] | None = None,
+        *,
+        views: bool = True,
     ) -> None:
         self.run = run
+        self.views = views
         self.codec = codec
         self.resolve = resolve
         self.head = Head(run)
@@ -131,7 +135,8 @@ class RunState:
         self.ledger.apply(event)
         if isinstance(payload, Intent):
             parent = event.cause if event.cause in self.open and event.by == self._performer(event.cause) else ""
-            self.open[event.id] = OpenIntent(event, self.trajectory.snapshot(), parent)
+            view = self.trajectory.snapshot() if self.views else self.trajectory
+            self.open[event.id] = OpenIntent(event, view, parent)
             self.fresh.append(event.id)
             return
         if event.cause in self.open and not isinstance(payload, NOT_RESULTS) and event.id == result_id(event.cause):
