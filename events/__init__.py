@@ -179,7 +179,6 @@ from gome.events.record import (
     follows,
     seal,
     unseal,
-    wires,
 )
 from gome.events.run import (
     BudgetExhausted,
@@ -432,6 +431,5 @@ __all__ = [
     "started_id",
     "to_spec",
     "unseal",
-    "wires",
     "with_seeds",
 ]

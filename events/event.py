@@ -7,7 +7,6 @@ took. Ids are relative to the run, so the same decisions have the same ids in an
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -89,7 +88,3 @@ class Event(Struct):
     active: float = 0.0
     cost: Cost | None = None
     raw: bytes = b""
-
-    def brief(self) -> dict[str, Any]:
-        """A small dict for diagnostics."""
-        return {"seq": self.seq, "type": self.type, "id": self.id[:12], "by": self.by}

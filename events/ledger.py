@@ -1,7 +1,7 @@
-"""What a run has spent and what it has promised: a pure fold of events into counts, seconds, tokens and money.
+"""What a run has spent: a pure fold of events into counts, seconds, tokens and money.
 
-An intent reserves, its result settles. Deciders and performers ask `over` before anything new is begun; the kernel's
-lifecycle turns an exhausted limit into `BudgetExhausted`.
+An execution counts from its request, seconds and cost from its result. Deciders and performers ask `over` before
+anything new is begun; the kernel's lifecycle turns an exhausted limit into `BudgetExhausted`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from gome.events.event import Cost, Event
 from gome.events.execution import ExecutionFinished, ExecutionRequested
-from gome.events.payload import Intent
 from gome.events.run import RunStarted
 from gome.events.step import StepPlanned
 from gome.events.task import Budget
@@ -29,7 +28,6 @@ class Ledger:
     money: float = 0.0
     money_unknown: int = 0
     active: float = 0.0
-    reserved: dict[str, float] = field(default_factory=dict)
     by: dict[str, Cost] = field(default_factory=dict)
     models: dict[str, Cost] = field(default_factory=dict)
 
@@ -42,15 +40,12 @@ class Ledger:
                 self.budget = budget
             case StepPlanned():
                 self.steps += 1
-            case ExecutionRequested(limits=limits):
+            case ExecutionRequested():
                 self.executions += 1
-                self.reserved[event.id] = limits.seconds
             case ExecutionFinished(seconds=seconds):
                 self.execution_seconds += seconds
         if event.cost:
             self._spend(event)
-        if not isinstance(payload, Intent) and event.cause in self.reserved and event.type.startswith(_RESULTS):
-            del self.reserved[event.cause]
 
     def _spend(self, event: Event) -> None:
         cost = event.cost
@@ -64,11 +59,6 @@ class Ledger:
                 self.money_unknown += 1
         self.money += cost.money or 0.0
         self.by[event.by] = _add(self.by.get(event.by), cost)
-
-    @property
-    def reserved_seconds(self) -> float:
-        """Execution seconds promised to open executions."""
-        return sum(self.reserved.values())
 
     def over(self) -> tuple[str, float, float] | None:
         """The first exhausted limit as (name, spent, allowed), None while all hold."""
@@ -84,9 +74,6 @@ class Ledger:
             if allowed is not None and spent >= allowed:
                 return name, spent, float(allowed)
         return None
-
-
-_RESULTS = ("ExecutionFinished", "EffectFailed", "EffectCancelled")
 
 
 def _add(total: Cost | None, cost: Cost) -> Cost:

@@ -9,7 +9,6 @@ is stored, never a re-encoding, and any JSON tool can read a record. Logs keep t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -228,8 +227,3 @@ def follows(record: Sealed, head: Head) -> str:
     if body.n != len(body.events):
         return f"it claims {body.n} events and holds {len(body.events)}"
     return ""
-
-
-def wires(records: Sequence[Sealed]) -> int:
-    """Count the events in some records."""
-    return sum(r.body.n for r in records)

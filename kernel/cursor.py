@@ -109,10 +109,6 @@ class Cursor:
             self._answer = computed
         return self._answer
 
-    def retry(self) -> None:
-        """Forget a failed answer, so that it is computed again (the code may have been mended)."""
-        self._answer = None
-
     def _compute(self, trigger: Event, seen: int) -> Answer:
         try:
             self._fold(seen)

@@ -17,7 +17,6 @@ from gome.events import (
     Payload,
     RunResumed,
     RunSuspended,
-    StopRequested,
     command_id,
 )
 from gome.kernel.cursor import Answer
@@ -132,10 +131,6 @@ class Session:
         """Append a control event of our own."""
         said = self.live.state.codec.saying(command_id(nonce), payload)
         await self.live.commit(self.live.scribe.draft("control", "client", nonce, [said], resumes=resumes))
-
-    async def stop(self, reason: str, nonce: str) -> None:
-        """Ask the run to end with what it has."""
-        await self.command(StopRequested(reason=reason), nonce)
 
     def suspend(self, reason: str) -> None:
         """Leave the run open and come to rest: executions are cancelled here, `drive` appends RunSuspended and

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gome.events import (
-    AlarmRequested,
     CancelRequested,
     Codec,
     CodecError,
@@ -193,14 +192,6 @@ class RunState:
             found = self._by_type[kind] = [(c, c.answers(kind)) for c in self.cursors if c.reads(kind)]
         return found
 
-    def alarms(self) -> list[tuple[str, AlarmRequested]]:
-        """Open alarms by intent id."""
-        return [(k, o.event.payload) for k, o in self.open.items() if isinstance(o.event.payload, AlarmRequested)]
-
     def is_open(self, intent: str) -> bool:
         """Whether an intent still wants a result."""
         return intent in self.open
-
-    def closing(self) -> bool:
-        """Whether the run is past planning (selection has started)."""
-        return bool(self.trajectory.selecting)
