@@ -14,7 +14,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from gome.kernel.errors import GomeError, LogUnreachable
+from gome.kernel.errors import Forbidden, GomeError, LogUnreachable
+
+IMPORTED_API = "gome.api"
+"""Prefix of the JetStream API in accounts that import single calls of it (`gome.kernel.permissions`)."""
 
 
 class Message(Protocol):
@@ -51,10 +54,12 @@ class Asked:
 
 
 class Waiting:
-    """All requests of one connection. `where` is its address; `silent` is called when one was not answered in time."""
+    """All requests of one connection. `where` is its address, `who` its user ("": a token); `silent` is called when
+    one was not answered in time."""
 
-    def __init__(self, where: str, silent: Callable[[], None]) -> None:
+    def __init__(self, where: str, silent: Callable[[], None], who: str = "") -> None:
         self._where = where
+        self._who = who
         self._silent = silent
         self._counter = 0
         self._asked: dict[str, Asked] = {}
@@ -87,15 +92,23 @@ class Waiting:
         else:
             asked.future.set_result(message)
 
-    def deny(self, subject: str) -> None:
-        """The server does not permit publishing to a subject (given in any case of letters)."""
+    def deny(self, subject: str) -> bool:
+        """The server does not permit publishing to a subject (given in any case of letters). Returns whether anybody
+        waits for an answer from there."""
+        waited = False
         for asked in list(self._asked.values()):
             if asked.subject.lower() == subject.lower() and not asked.future.done():
-                asked.future.set_exception(
-                    LogUnreachable(
-                        f"{self._where} does not permit us to publish to {asked.subject}; ask for other credentials"
-                    )
-                )
+                asked.future.set_exception(self.forbidden("publish to", asked.subject))
+                waited = True
+        return waited
+
+    def forbidden(self, verb: str, subject: str) -> Forbidden:
+        """The error for a subject that is not permitted; `verb` is `publish to` or `read`."""
+        who = f"user {self._who}" if self._who else "us"
+        return Forbidden(
+            f"{self._where} does not permit {who} to {verb} {subject}; ask for other credentials, `gome doctor` tells "
+            "what these may do"
+        )
 
     def end(self, reason: str) -> None:
         """No answer will come to any of them."""

@@ -96,6 +96,7 @@ async def _nats(settings: Settings) -> AsyncIterator[NatsConnection]:
                 token=settings.nats_token,
                 user=settings.nats_user,
                 password=settings.nats_password,
+                replicas=settings.replicas,
             )
         else:
             address = await stack.enter_async_context(embedded_server(settings.home))
@@ -111,8 +112,10 @@ def logs(nats: NatsConnection, tenant: str, time: Time) -> tuple[EventLog, Event
     """The event log and the vault over one connection."""
     from gome.kernel.log_jetstream import JetStreamLog
 
-    log = JetStreamLog(nats, tenant=tenant, clock=time.now)
-    vault = JetStreamLog(nats, stream=VAULT_STREAM, prefix=VAULT_PREFIX, tenant=tenant, clock=time.now)
+    log = JetStreamLog(nats, tenant=tenant, replicas=nats.replicas, clock=time.now)
+    vault = JetStreamLog(
+        nats, stream=VAULT_STREAM, prefix=VAULT_PREFIX, tenant=tenant, replicas=nats.replicas, clock=time.now
+    )
     return log, vault
 
 

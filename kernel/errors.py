@@ -4,6 +4,7 @@
     ├── UsageError               exit 2   the command, task or settings are wrong: change them
     │   └── UnknownRun           exit 2   no such run in this log: see `gome runs`
     ├── LogUnreachable           exit 3   no server: start one, or check URL and token (`gome doctor`)
+    │   ├── Forbidden            exit 3   the server knows us and does not permit it: use other credentials
     │   └── AppendUnknown        exit 3   an append may or may not have landed and the head cannot be read
     ├── Conflict                 exit 1   somebody else wrote first: read the new head, seal again
     ├── LogDamaged               exit 4   a record is missing or altered: restore from an export
@@ -44,6 +45,10 @@ class LogUnreachable(GomeError):
     """The event log's server does not answer or refuses us."""
 
     exit_code = 3
+
+
+class Forbidden(LogUnreachable):
+    """The server knows who we are and does not permit what was asked."""
 
 
 class AppendUnknown(LogUnreachable):

@@ -23,11 +23,12 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from gome.kernel.answers import ApiError, Asked, Unanswered, Waiting, headers_size, parse
+from gome.kernel.answers import IMPORTED_API, ApiError, Asked, Unanswered, Waiting, headers_size, parse
 from gome.kernel.errors import LogUnreachable, OversizeRecord
 
 __all__ = ["ApiError", "Connection", "Subscription", "Unanswered", "headers_size", "parse"]
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
+_NO_JETSTREAM = 10039
 _GATHERS = 6
 """Answers of many messages at once, per connection: the server cuts off a client that has 64 MiB outstanding."""
 
@@ -63,9 +64,11 @@ class _Client(Client):
 
 @dataclass(eq=False)
 class Connection:
-    """A connection to `url`, made on the first request. Times are in seconds: `connect_timeout` for the first
+    """A connection to `url` (or to the first that answers of several with commas between), made on the first request.
+    Times are in seconds: `connect_timeout` for the first
     connection, `timeout` for one answer, `patience` for the server to come back before an error is raised.
-    `pending_bytes` bounds what is received and not yet looked at."""
+    `pending_bytes` bounds what is received and not yet looked at. `replicas` is how many servers shall hold a stream
+    that is made over this connection."""
 
     url: str
     token: str = field(default="", repr=False)
@@ -77,6 +80,7 @@ class Connection:
     timeout: float = 5.0
     patience: float = 15.0
     pending_bytes: int = 64 * 1024 * 1024
+    replicas: int = 1
 
     def __post_init__(self) -> None:
         self._client: Client | None = None
@@ -88,8 +92,9 @@ class Connection:
         self._up = asyncio.Event()
         self._opening = asyncio.Lock()
         self._gathering = asyncio.Semaphore(_GATHERS)
-        self._waiting = Waiting(self.where, self._doubt)
-        self._forbidden: set[str] = set()
+        self._waiting = Waiting(self.where, self._doubt, self.who)
+        self._api = "$JS.API"
+        self._forbidden: set[tuple[str, str]] = set()
         self._subscriptions: list[Subscription] = []
         self._on_return: list[Callable[[], None]] = []
         self._rebuilding: asyncio.Task[None] | None = None
@@ -97,9 +102,19 @@ class Connection:
 
     @property
     def where(self) -> str:
-        """The server's address without credentials, for messages to people."""
-        parts = urlsplit(self.url if "//" in self.url else f"nats://{self.url}")
-        return f"{parts.scheme}://{parts.hostname or ''}" + (f":{parts.port}" if parts.port else "")
+        """The server's address (or the cluster's) without credentials, for messages to people."""
+        parts = [urlsplit(url) for url in self.urls]
+        return ",".join(f"{p.scheme}://{p.hostname or ''}" + (f":{p.port}" if p.port else "") for p in parts)
+
+    @property
+    def urls(self) -> list[str]:
+        """Each address, with a scheme."""
+        return [url if "//" in url else f"nats://{url}" for url in self.url.split(",")]
+
+    @property
+    def who(self) -> str:
+        """The user that we are for the server; "" with a token or without credentials."""
+        return self.user or urlsplit(self.urls[0]).username or ""
 
     @property
     def refused(self) -> str:
@@ -170,26 +185,39 @@ class Connection:
         finally:
             self._waiting.remove(asked)
 
-    async def send(self, subject: str, payload: bytes = b"", reply: str = "") -> None:
-        """Publish without awaiting an answer; one that comes goes to `reply`."""
+    async def send(self, subject: str, payload: bytes = b"", reply: str = "", *, confirm: bool = False) -> None:
+        """Publish without awaiting an answer; one that comes goes to `reply`. With `confirm` this returns when the
+        server has taken it, and raises `Forbidden` when it does not."""
         client = await self._ready()
+        self._forbidden.discard(("publish", subject.lower()))
         await client.publish(subject, payload, reply=reply)
+        if confirm:
+            await self._settle(client)
+            if ("publish", subject.lower()) in self._forbidden:
+                raise self._waiting.forbidden("publish to", subject)
 
     async def api(self, call: str, body: object = None) -> dict[str, Any]:
         """Ask `$JS.API.<call>`; asked again while the server is away or starting, so only for requests that may be
-        repeated. Raises `ApiError`, `LogUnreachable`."""
+        repeated. In an account that imports single calls they have another prefix, which the first answer tells.
+        Raises `ApiError`, `LogUnreachable`."""
         payload = b"" if body is None else msgspec.json.encode(body)
         loop = asyncio.get_running_loop()
         until = loop.time() + self.patience
+        disabled: ApiError | None = None
         while True:
             try:
-                return parse(await self.request(f"$JS.API.{call}", payload))
+                return parse(await self.request(f"{self._api}.{call}", payload))
             except Unanswered:
                 if loop.time() >= until:
                     raise
             except ApiError as error:
-                if error.status != 503 or loop.time() >= until:
+                if error.code == _NO_JETSTREAM and disabled is None:
+                    self._api, disabled = IMPORTED_API, error
+                    continue
+                if error.status != 503:
                     raise
+                if loop.time() >= until:
+                    raise disabled or error from None
                 await asyncio.sleep(0.05)
 
     def new_inbox(self) -> str:
@@ -212,9 +240,9 @@ class Connection:
             raise LogUnreachable(self._away()) from error
         self._subscriptions.append(wanted)
         await self._settle(client)
-        if subject.lower() in self._forbidden:
+        if ("subscription", subject.lower()) in self._forbidden:
             await self.unsubscribe(wanted)
-            raise LogUnreachable(f"{self.where} does not permit us to read {subject}; ask for other credentials")
+            raise self._waiting.forbidden("read", subject)
         return wanted
 
     async def _settle(self, client: Client) -> None:
@@ -245,7 +273,8 @@ class Connection:
         if self._closed:
             return f"the connection to the event log at {self.where} was closed"
         if self._refused:
-            return f"the event log at {self.where} refuses us: {self._refused}; check the token (`gome doctor`)"
+            given = "GOME_NATS_USER and GOME_NATS_PASSWORD" if self.who else "the token in GOME_NATS_TOKEN"
+            return f"the event log at {self.where} refuses us: {self._refused}; check {given} (`gome doctor`)"
         reason = f" ({self._trouble})" if self._trouble else ""
         return (
             f"no event log answers at {self.where}{reason}; start a server there, or leave the URL out to let gome "
@@ -306,7 +335,7 @@ class Connection:
         if self.user:
             access = {"user": self.user, "password": self.password}
         await client.connect(
-            self.url,
+            self.urls,
             name=self.name,
             error_cb=self._on_error,
             disconnected_cb=self._on_disconnected,
@@ -347,7 +376,9 @@ class Connection:
     async def _on_error(self, error: Exception) -> None:
         text = str(error).lower()
         if "authorization violation" in text or "authentication" in text:
-            self._refused = "authorization violation, the token or password is wrong"
+            self._refused = "authorization violation, " + (
+                f"user {self.who} or the password is wrong" if self.who else "the token is wrong or missing"
+            )
         elif found := _VIOLATION.search(text):
             self._deny(found[1], found[2])
         elif isinstance(error, nats.errors.SlowConsumerError):
@@ -359,11 +390,10 @@ class Connection:
 
     def _deny(self, verb: str, subject: str) -> None:
         # The server reports a violation once and answers nothing; the library lets the caller wait for its time-out.
-        if verb == "publish":
-            self._waiting.deny(subject)
+        if verb == "publish" and self._waiting.deny(subject):
             return
-        self._forbidden.add(subject)
-        if subject.startswith(self._inbox.lower()):
+        self._forbidden.add((verb, subject))
+        if verb == "subscription" and subject.startswith(self._inbox.lower()):
             self._refused = f"it does not permit us to receive answers on {subject}"
             self._waiting.end(self._refused)
 

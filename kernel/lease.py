@@ -90,7 +90,7 @@ class KvLease:
             "allow_rollup_hdrs": True,
             "allow_direct": True,
             "storage": "file",
-            "num_replicas": 1,
+            "num_replicas": self._connection.replicas,
         }
         try:
             await self._connection.api(f"STREAM.CREATE.KV_{BUCKET}", config)

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from gome.kernel.answers import ApiError, Unanswered, parse
-from gome.kernel.errors import LogUnreachable
+from gome.kernel.errors import Forbidden, LogUnreachable
 from gome.kernel.log_checks import check_name
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ REMEMBERED = 120.0
 """Seconds for which publishing an intent again is noticed and changes nothing."""
 _EXPIRES = 5.0
 _CONFIRMED = 2.0
+_ABSENT = 0.5
+"""Seconds until a worker looks again for a stream or consumer that it may not make itself."""
 _GONE = (10014, 10059)
 """Error codes: consumer not found, stream not found."""
 
@@ -115,7 +117,7 @@ class _Hint(Struct):
 
 class WorkQueue:
     """The work queue on JetStream: stream `stream` in memory, subjects `<prefix>.<role>.<kind>`, one durable consumer
-    per role.
+    per role. Whoever publishes or pulls first makes both; a worker that may not waits for a publisher to do so.
 
     `ack_wait` is the length of a lease in seconds, `max_ack_pending` how many items of one role may be on lease among
     all workers. Closing it releases the connection.
@@ -138,6 +140,7 @@ class WorkQueue:
         self._max_ack_pending = max_ack_pending
         self._created = ""
         self._consumers: set[str] = set()
+        self._makes = True
         self._preparing = asyncio.Lock()
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -150,9 +153,9 @@ class WorkQueue:
         payload = msgspec.json.encode(_Hint(run, intent))
         loop = asyncio.get_running_loop()
         until = loop.time() + self._connection.patience
-        await self._prepare()
         while True:
             try:
+                await self._prepare(role)
                 parse(await self._connection.request(subject, payload, {"Nats-Msg-Id": f"{run}.{intent}"}))
                 return
             except Unanswered:
@@ -219,12 +222,18 @@ class WorkQueue:
                 await slots.some()
                 try:
                     await self._prepare(role)
+                    if role not in self._consumers:
+                        await asyncio.sleep(_ABSENT)
+                        continue
+                    first = subscription is None
                     if subscription is None:
                         # What is pulled keeps its subject, so it cannot share the inbox of other answers.
                         inbox = self._connection.new_inbox()
                         subscription = await self._connection.subscribe(inbox, receive, again)
                     if arrived.empty():
-                        await self._connection.send(subject, request, reply=inbox)
+                        await self._connection.send(subject, request, reply=inbox, confirm=first)
+                except Forbidden:
+                    raise
                 except LogUnreachable:
                     if self._connection.refused:
                         raise
@@ -285,8 +294,12 @@ class WorkQueue:
         )
 
     async def _answer(self, reply: str, word: bytes) -> None:
-        with contextlib.suppress(LogUnreachable):
+        try:
             await self._connection.request(reply, word, timeout=_CONFIRMED)
+        except Forbidden:
+            raise
+        except LogUnreachable:
+            return  # the lease runs out
 
     def _returned(self) -> None:
         if not self._closed:
@@ -314,7 +327,7 @@ class WorkQueue:
                 "storage": "memory",
                 "retention": "workqueue",
                 "discard": "new",
-                "num_replicas": 1,
+                "num_replicas": self._connection.replicas,
                 "duplicate_window": int(REMEMBERED * 1e9),
             }
             try:
@@ -323,21 +336,35 @@ class WorkQueue:
                 except ApiError as error:
                     if error.status != 404:
                         raise
-                    info = await self._connection.api(f"STREAM.CREATE.{self._stream}", config)
+                    made = await self._make(f"STREAM.CREATE.{self._stream}", config)
+                    if made is None:
+                        return
+                    info = made
                 if info["created"] != self._created:
                     self._created = info["created"]
                     self._consumers.clear()
                     self.lost.set()
                 self._consumers.add("")
                 if role:
-                    await self._connection.api(
-                        f"CONSUMER.CREATE.{self._stream}.{role}.{self._prefix}.{role}.*", self._consumer(role)
-                    )
+                    # In the form that names its filter, so that permissions can tell what it reads.
+                    call = f"CONSUMER.CREATE.{self._stream}.{role}.{self._prefix}.{role}.*"
+                    if await self._make(call, self._consumer(role)) is None:
+                        await self._connection.api(f"CONSUMER.INFO.{self._stream}.{role}")
                     self._consumers.add(role)
             except ApiError as error:
                 if error.code in _GONE:
                     return
                 raise LogUnreachable(f"the work queue at {self._connection.where} cannot be used: {error}") from error
+
+    async def _make(self, call: str, config: dict[str, Any]) -> dict[str, Any] | None:
+        """Make a stream or consumer; None where our credentials do not permit it."""
+        if not self._makes:
+            return None
+        try:
+            return await self._connection.api(call, config)
+        except Forbidden:
+            self._makes = False
+            return None
 
     def _consumer(self, role: str) -> dict[str, Any]:
         return {

@@ -12,7 +12,7 @@ import anyio
 import structlog
 
 from gome.events import EffectCancelled, result_id
-from gome.kernel.errors import LogUnreachable
+from gome.kernel.errors import Forbidden, LogUnreachable
 from gome.kernel.live import LiveRun
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Relay:
                 try:
                     await self.queue.publish(role, kind, live.run, intent)
                     break
+                except Forbidden:
+                    raise
                 except LogUnreachable as error:
                     self._log.warning("the work queue does not answer", run=live.run, error=str(error))
                     await live.time.sleep(AGAIN)
@@ -70,6 +72,8 @@ class Relay:
             for (run, intent), (role, kind) in list(self._offered.items()):
                 try:
                     await self.queue.publish(role, kind, run, intent)
+                except Forbidden:
+                    raise
                 except LogUnreachable:
                     self.queue.lost.set()
                     break

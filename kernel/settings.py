@@ -33,6 +33,7 @@ SECRETS = ("nats_token", "nats_user", "nats_password")
 KEYS = {
     "home": "GOME_HOME",
     "nats": "GOME_NATS_URL",
+    "replicas": "GOME_REPLICAS",
     "tenant": "GOME_TENANT",
     "artifacts": "GOME_ARTIFACTS",
     "capacity": "GOME_CAPACITY",
@@ -40,7 +41,9 @@ KEYS = {
     "profile": "GOME_PROFILE",
     "secrets": "GOME_SECRETS",
 }
-"""The kernel's keys and their variables. `capacity` is a whole number, all others are texts."""
+"""The kernel's keys and their variables. Those in `NUMBERS` are whole numbers, all others are texts."""
+NUMBERS: dict[str, tuple[int, ...]] = {"capacity": (), "replicas": (1, 3, 5)}
+"""Keys that are whole numbers from 1 on, and the values they may have (none named: any)."""
 _WORD = re.compile(r"[^\s\"'\[\]{}=#,]+")
 
 
@@ -49,7 +52,8 @@ class Settings:
     """What a command runs with. `home` is absolute; `nats_url` is "" for the embedded server; `artifacts` is "" for
     the folder under home, else a folder or a URL; `capacity` counts programs that run at once (≥ 1); `roles` maps
     roles to plugin names where somebody chose; `plugins` holds a table per plugin, unchecked; `secrets` is what the
-    secrets file says. `origins` maps keys as TOML writes them to where they came from."""
+    secrets file says. `replicas` is how many servers of a cluster shall hold the log (1, 3 or 5). `origins` maps keys
+    as TOML writes them to where they came from."""
 
     home: Path
     nats_url: str = ""
@@ -58,6 +62,7 @@ class Settings:
     nats_password: str = field(default="", repr=False)
     tenant: str = "main"
     artifacts: str = ""
+    replicas: int = 1
     capacity: int = 1
     log_level: str = "info"
     profile: str = ""
@@ -212,13 +217,15 @@ def _checked(key: Key, value: Any, origin: Origin) -> Any:
         if len(key) == 1 and not isinstance(value, Mapping):
             raise unknown(name, [*KEYS, *ROLES], origin)
         return value
-    if name == "capacity" and isinstance(value, str) and value.strip().isdecimal():
+    if name in NUMBERS and isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
-    wanted: Any = int if name == "capacity" else str
+    wanted: Any = int if name in NUMBERS else str
     if len(key) > 1 or not isinstance(value, wanted) or isinstance(value, bool):
         raise UsageError(f"{at(origin)}{name}: {'a whole number' if wanted is int else 'a text'} is wanted here")
     if name == "capacity" and value < 1:
         raise UsageError(f"{at(origin)}capacity: at least 1 is wanted, not {value}")
+    if name in NUMBERS and NUMBERS[name] and value not in NUMBERS[name]:
+        raise UsageError(f"{at(origin)}{name}: {value} is none of {', '.join(map(str, NUMBERS[name]))}")
     if name == "log_level" and value not in LEVELS:
         raise UsageError(f"{at(origin)}log_level: {value!r} is none of {', '.join(LEVELS)}")
     if name == "tenant" and not re.fullmatch(r"[A-Za-z0-9_-]{1,120}", value):
@@ -250,8 +257,9 @@ def _settings(
         if environ.get(variable) or known.get(variable):
             found[name] = environ.get(variable) or known[variable]
             named[name] = Origin(f"variable {variable}" if environ.get(variable) else str(path("secrets")))
-    for value in (*known.values(), found.get("nats_token", "")):
-        learn(value)
+    for name, value in (*known.items(), ("", found.get("nats_token", ""))):
+        if name != "GOME_NATS_USER":  # errors name the user
+            learn(value)
     if (where := values.get(("artifacts",))) and "://" not in where:
         found["artifacts"] = str(path("artifacts"))
     elif where:
@@ -263,6 +271,7 @@ def _settings(
         home=path("home") if ("home",) in values else Path(os.path.abspath(folder)) / ".gome",
         nats_url=values.get(("nats",), ""),
         capacity=values.get(("capacity",)) or cores(),
+        replicas=values.get(("replicas",), 1),
         roles={role: values[role,] for role in ROLES if (role,) in values},
         plugins=nested({key: value for key, value in values.items() if key[0] not in KEYS and key[0] not in ROLES}),
         secrets=known,

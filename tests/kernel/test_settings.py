@@ -237,6 +237,24 @@ def test_set_refuses_what_is_not_one_key_and_one_value(tmp_path: Path, text: str
         read(tmp_path, sets=[text])
 
 
+def test_replicas_are_one_three_or_five(tmp_path: Path) -> None:
+    assert load(folder=tmp_path, environ={}).replicas == 1
+    assert load(folder=tmp_path, environ={"GOME_REPLICAS": "3"}).replicas == 3
+    (tmp_path / "gome.toml").write_text("replicas = 2\n")
+    with pytest.raises(UsageError, match=r"gome\.toml:1: replicas: 2 is none of 1, 3, 5"):
+        load(folder=tmp_path, environ={})
+
+
+def test_the_user_is_no_secret_that_errors_have_to_hide(tmp_path: Path) -> None:
+    file = tmp_path / "runner.secrets"
+    file.write_text('GOME_NATS_USER = "runner-of-a-test"\nGOME_NATS_PASSWORD = "password-of-a-test"\n')
+    file.chmod(0o600)
+    settings = load(folder=tmp_path, environ={"GOME_SECRETS": str(file)})
+    assert (settings.nats_user, settings.nats_password) == ("runner-of-a-test", "password-of-a-test")
+    told = diagnostics.redact("user runner-of-a-test, password password-of-a-test")
+    assert told == "user runner-of-a-test, password ***"
+
+
 def test_secrets_come_from_the_environment_or_a_private_file_and_never_show(tmp_path: Path) -> None:
     secrets = tmp_path / "secrets.toml"
     secrets.write_text('GOME_NATS_TOKEN = "from-the-file"\nOPENAI_API_KEY = "sk-12345"\n')
