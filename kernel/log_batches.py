@@ -40,10 +40,10 @@ class Where:
 
 async def fetch(
     connection: Connection, where: Where, first: int, last: int, size: int = BATCH_BYTES
-) -> AsyncGenerator[tuple[int, bytes], None]:
-    """Yield (stream sequence, bytes) from `first` to `last`, which is reached or an error is raised; in between,
-    messages may be missing. The next batch is on its way while one is used. Raises `LogDamaged` when the last ones
-    are gone, `LogUnreachable` when nobody answers."""
+) -> AsyncGenerator[tuple[int, bytes, str], None]:
+    """Yield (stream sequence, bytes, subject) from `first` to `last`, which is reached or an error is raised; in
+    between, messages may be missing. The next batch is on its way while one is used. Raises `LogDamaged` when the last
+    ones are gone, `LogUnreachable` when nobody answers."""
     loop = asyncio.get_running_loop()
     came, empty = loop.time(), 0
     ahead = asyncio.ensure_future(_batch(connection, where, first, size))
@@ -68,16 +68,16 @@ async def fetch(
                 await asyncio.sleep(0.05)
             if first <= last:
                 ahead = asyncio.ensure_future(_batch(connection, where, first, size))
-            for revision, stored in batch or ():
-                if revision <= last:
-                    yield revision, stored
+            for message in batch or ():
+                if message[0] <= last:
+                    yield message
     finally:
         ahead.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await ahead
 
 
-async def _batch(connection: Connection, where: Where, first: int, size: int) -> list[tuple[int, bytes]] | None:
+async def _batch(connection: Connection, where: Where, first: int, size: int) -> list[tuple[int, bytes, str]] | None:
     """One answer: messages from `first` on, none when there are none, None when there was no (whole) answer."""
     body = {"seq": first, "next_by_subj": where.subjects, "batch": 100_000, "max_bytes": size}
     try:
@@ -87,4 +87,5 @@ async def _batch(connection: Connection, where: Where, first: int, size: int) ->
     status = (messages[-1].headers or {}).get("Status")
     if len(messages) == 1 and status != "404":
         return None
-    return [(int((m.headers or {})["Nats-Sequence"]), m.data) for m in messages[:-1]]
+    stored = [(m.headers or {}, m.data) for m in messages[:-1]]
+    return [(int(headers["Nats-Sequence"]), data, headers["Nats-Subject"]) for headers, data in stored]

@@ -35,13 +35,23 @@ def check_size(draft: Draft, size: int, limit: int) -> None:
         )
 
 
-def check_next(stored: bytes, head: Head, revision: int, where: str) -> Sealed:
-    """Unseal stored bytes that must come right after `head`; `LogDamaged` with run and position otherwise."""
+def check_place(record: Sealed, subject: str) -> str:
+    """Why a record does not belong on the subject it was published to ("" when it does): a server's permissions say
+    who may publish where, so a record may not claim to be somebody else's."""
+    body = record.body
+    if not subject.endswith(f".{body.tenant}.{body.run}.{body.lane}.{body.role}"):
+        return f"it says that it is {body.lane} of {body.role}, but was written to {subject}"
+    return ""
+
+
+def check_next(stored: bytes, head: Head, revision: int, where: str, subject: str = "") -> Sealed:
+    """Unseal stored bytes that must come right after `head`, and, from a server, belong on their subject; `LogDamaged`
+    with run and position otherwise."""
     try:
         record = unseal(stored, revision)
     except RecordError as error:
         raise damaged(head, str(error), where) from error
-    if reason := follows(record, head):
+    if reason := follows(record, head) or (subject and check_place(record, subject)):
         raise damaged(head, reason, where)
     return record
 

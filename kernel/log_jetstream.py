@@ -22,10 +22,19 @@ import msgspec
 
 from gome.events import Draft, Head, RecordError, Sealed, follows, seal, unseal
 from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
-from gome.kernel.errors import AppendUnknown, LogDamaged, LogUnreachable, UsageError
+from gome.kernel.errors import AppendUnknown, Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.log import Clock
 from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
-from gome.kernel.log_checks import behind, check_name, check_next, check_size, conflict, damaged, unknown_run
+from gome.kernel.log_checks import (
+    behind,
+    check_name,
+    check_next,
+    check_place,
+    check_size,
+    conflict,
+    damaged,
+    unknown_run,
+)
 from gome.kernel.log_live import Live
 
 if TYPE_CHECKING:
@@ -134,7 +143,7 @@ class JetStreamLog:
             if end.revision == head.revision:
                 return None
             async with aclosing(self._fetch(draft.run, head.revision + 1, end.revision)) as tail:
-                async for revision, stored in tail:
+                async for revision, stored, _ in tail:
                     with suppress(RecordError):
                         record = unseal(stored, revision)
                         if record.id == draft.id:
@@ -170,9 +179,9 @@ class JetStreamLog:
         size = BATCH_BYTES
         while at.revision < end.revision:
             async with aclosing(self._fetch(run, at.revision + 1, end.revision, size)) as messages:
-                async for revision, stored in messages:
+                async for revision, stored, subject in messages:
                     try:
-                        record = check_next(stored, at, revision, self.name)
+                        record = check_next(stored, at, revision, self.name, subject)
                     except LogDamaged:
                         # A message dropped on the way to us looks the same: only what is wrong twice is damage.
                         if tried == at.seq:
@@ -199,20 +208,20 @@ class JetStreamLog:
                                 at = record.head
                                 yield record
                         started = True
-                    except LogUnreachable:
-                        if not started:
+                    except LogUnreachable as error:
+                        if not started or isinstance(error, Forbidden):
                             raise
                         await asyncio.sleep(0.1)
                         await self._connection.up()
                         follower.behind = True
                         continue
                 while (arrived := follower.take()) is not None:
-                    revision, stored = arrived
+                    revision, stored, subject = arrived
                     if revision <= at.revision:
                         continue
                     with suppress(RecordError):
                         record = unseal(stored, revision)
-                        if not follows(record, at):
+                        if not follows(record, at) and not check_place(record, subject):
                             at = record.head
                             yield record
                             continue
@@ -277,7 +286,7 @@ class JetStreamLog:
 
     def _fetch(
         self, run: str, first: int, last: int, size: int = BATCH_BYTES
-    ) -> AsyncGenerator[tuple[int, bytes], None]:
+    ) -> AsyncGenerator[tuple[int, bytes, str], None]:
         where = Where(run, self._stream, self._filter(run), self.name)
         return fetch(self._connection, where, first, last, size)
 
@@ -299,6 +308,8 @@ class JetStreamLog:
                     raise LogUnreachable(f"{self.name} cannot be used: {error}") from error
                 try:
                     info = await self._connection.api(f"STREAM.CREATE.{self._stream}", wanted)
+                except Forbidden as refusal:
+                    raise Forbidden(f"{self.name} is not there before a driver's first run; {refusal}") from refusal
                 except ApiError as refusal:
                     raise LogUnreachable(f"{self.name} cannot be created: {refusal}") from refusal
             config = info["config"]

@@ -30,15 +30,15 @@ class Follower:
     run: str
     behind: bool = True
     wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _arrived: deque[tuple[int, bytes]] = field(default_factory=deque)
+    _arrived: deque[tuple[int, bytes, str]] = field(default_factory=deque)
     _size: int = 0
 
-    def push(self, revision: int, stored: bytes) -> None:
+    def push(self, revision: int, stored: bytes, subject: str) -> None:
         """Hand over a record that was just stored."""
         if self._size + len(stored) > _BUFFERED:
             self.miss()
             return
-        self._arrived.append((revision, stored))
+        self._arrived.append((revision, stored, subject))
         self._size += len(stored)
         self.wake.set()
 
@@ -49,13 +49,13 @@ class Follower:
         self.behind = True
         self.wake.set()
 
-    def take(self) -> tuple[int, bytes] | None:
+    def take(self) -> tuple[int, bytes, str] | None:
         """The oldest record that arrived and was not taken."""
         if not self._arrived:
             return None
-        revision, stored = self._arrived.popleft()
-        self._size -= len(stored)
-        return revision, stored
+        arrived = self._arrived.popleft()
+        self._size -= len(arrived[1])
+        return arrived
 
 
 class Live:
@@ -106,4 +106,4 @@ class Live:
         if followers and message.headers:
             revision = int(message.headers["Nats-Sequence"])
             for follower in followers:
-                follower.push(revision, message.data)
+                follower.push(revision, message.data, message.subject)

@@ -164,7 +164,7 @@ class Verifier:
         self.artifacts = artifacts
         self.stop_at_first = stop_at_first
         self._present: set[bytes] = set()
-        self._performs = {e.intent.__name__: p.name for p in plugins for e in p.effects}
+        self._performs = {e.intent.__name__: (p.name, p.role) for p in plugins for e in p.effects}
 
     async def run(self, records: AsyncIterator[Sealed]) -> Verdict:
         """Read all records, then report."""
@@ -228,9 +228,11 @@ class Verifier:
             elif intent is None:
                 self._wrong(body.seq, body.decider, "a result answers an intent that is not open:", wire.cause)
             elif wire.type not in ("EffectFailed", "EffectCancelled"):
-                performer = self._performs.get(intent.event.type, body.decider)
-                if body.decider != performer:
-                    self._wrong(body.seq, body.decider, f"{performer} performs {intent.event.type}, not", body.decider)
+                performer = self._performs.get(intent.event.type, (body.decider, body.role))
+                if (body.decider, body.role) != performer:
+                    said = f"{body.decider} as {body.role}"
+                    wanted = f"{performer[0]} as {performer[1]} performs {intent.event.type}, not"
+                    self._wrong(body.seq, body.decider, wanted, said)
 
     def _wrong(self, seq: int, who: str, what: str, value: str) -> None:
         self.divergences.append(Divergence(seq, who, "result", what, value))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gome.events import AttemptAccepted, Draw, Event, Payload, StopRequested, command_id
+from gome.events import AttemptAccepted, Draw, Event, Payload, StopRequested, command_id, result_id
 from gome.kernel.errors import Diverged, LogDamaged
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Plugin
@@ -195,6 +195,22 @@ async def test_a_foreign_command_between_decisions_is_folded_where_it_lies() -> 
     assert live.state.finished is not None and live.state.finished.outcome == "stopped"
     assert (await bench.verify()).ok
     assert len(live.state.trajectory.attempts) < 6
+
+
+async def test_a_result_that_another_role_wrote_is_named() -> None:
+    bench = Bench()
+    with pytest.raises(Killed):
+        await bench.go(stop_after=8)
+    other = await open_run(bench.log, "r", (), bench.artifacts, bench.time)
+    intent, found = next(iter((i, o) for i, o in other.state.open.items() if o.event.type == "ExecutionRequested"))
+    payload, _ = toy.world(found)
+    said = other.state.codec.saying(result_id(intent), payload, cause=intent, corr=found.event.corr)
+    # By its name it is the runner, but a server let it write to the lane of the role that it had credentials for.
+    liar = msgspec.structs.replace(other.scribe.draft("effect", toy.runner, intent, [said]), role="mutator")
+    await other.commit(liar)
+    (divergence,) = (await bench.verify()).divergences
+    assert "toy-runner as runner performs ExecutionRequested" in divergence.sentence("r")
+    assert "toy-runner as mutator" in divergence.sentence("r")
 
 
 async def test_a_record_out_of_place_is_damage() -> None:
