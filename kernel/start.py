@@ -232,6 +232,8 @@ class Launcher:
             return None
         from gome.kernel.lease import KvLease
 
+        # A scorer elsewhere may write to the vault, but only a driver may make it.
+        await self.connection.vault.head(run)
         return await self._held.enter_async_context(KvLease(self.connection.nats, run))
 
     async def start(self, request: Request, say: Callable[[str], None]) -> Launch:

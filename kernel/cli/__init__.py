@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "trajectory": "Print a run's attempts as a table.",
     "verify": "Decide a recorded run again and compare.",
     "worker": "Perform queued effects of runs elsewhere.",
+    "server": "Configure a server that machines share.",
     "plugins": "List plugins, what they read, and what fails to load.",
     "doctor": "Check server, sandbox, devices, plugins.",
 }

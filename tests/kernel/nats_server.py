@@ -14,7 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class NatsServer:
             "authorization": {"users": users} if users else {"token": TOKEN},
             **(extra or {}),
         }
+        self.binary = binary()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,11 +63,7 @@ class NatsServer:
 
     async def start(self) -> None:
         """Start it and wait until it greets."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "nats.conf"
-        path.write_text(json.dumps(self.config))
-        with (self.folder / "nats.log").open("ab") as log:
-            self.process = subprocess.Popen([binary(), "-c", str(path)], stdout=log, stderr=log)
+        self.process = self.spawn()
         for _ in range(400):
             if self.process.poll() is not None:
                 raise RuntimeError(f"nats-server ended at once: {(self.folder / 'nats.log').read_text()[-500:]}")
@@ -79,6 +76,14 @@ class NatsServer:
             except OSError:
                 await asyncio.sleep(0.02)
         raise RuntimeError("nats-server did not greet within 8 s")
+
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Write the configuration and start a process with it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "nats.conf"
+        path.write_text(json.dumps(self.config))
+        with (self.folder / "nats.log").open("ab") as log:
+            return subprocess.Popen([self.binary, "-c", str(path)], stdout=log, stderr=log)
 
     def kill(self) -> None:
         """kill -9, and wait until it is gone."""
@@ -103,6 +108,36 @@ class NatsServer:
         """SIGCONT."""
         assert self.process is not None
         os.kill(self.process.pid, signal.SIGCONT)
+
+
+class Cluster:
+    """Servers that hold one log together. They know each other by `routes`, addresses of their own."""
+
+    def __init__(self, servers: Sequence[NatsServer]) -> None:
+        self.servers = list(servers)
+
+    @classmethod
+    def of_three(cls, folder: Path) -> Cluster:
+        """Three servers with the token of tests."""
+        ports = [free_port() for _ in range(3)]
+        routes = [f"nats://127.0.0.1:{port}" for port in ports]
+        blocks = [{"name": "test", "listen": f"127.0.0.1:{port}", "routes": routes} for port in ports]
+        named = [{"server_name": f"n{i}", "cluster": block} for i, block in enumerate(blocks)]
+        return cls([NatsServer(folder / str(one["server_name"]), extra=one) for one in named])
+
+    @property
+    def url(self) -> str:
+        """All of them, for a client that goes on with another one."""
+        return ",".join(server.url for server in self.servers)
+
+    async def start(self) -> None:
+        """Start all; requests are answered once they have agreed on a leader."""
+        await asyncio.gather(*[server.start() for server in self.servers])
+
+    def kill(self) -> None:
+        """kill -9 all."""
+        for server in self.servers:
+            server.kill()
 
 
 @asynccontextmanager
