@@ -50,7 +50,7 @@ async def rewrite(connection: Connection, log: JetStreamLog, number: int, how: s
         for seq in range(1, state["last_seq"] + 1)
     ]
     await connection.api(f"STREAM.DELETE.{stream}")
-    await connection.api(f"STREAM.CREATE.{stream}", stream_config(stream, prefix))
+    await connection.api(f"STREAM.CREATE.{stream}", stream_config(stream, prefix, log._replicas))
     for i, message in enumerate(messages, 1):
         data = base64.b64decode(message["data"])
         if i == number:
