@@ -13,7 +13,10 @@ from gome.events.artifact import (
 )
 from gome.events.code import (
     CodeRejected,
+    CodeRequested,
+    CodeReviewed,
     CodeWritten,
+    ReviewRequested,
 )
 from gome.events.codec import (
     INLINE_LIMIT,
@@ -22,6 +25,15 @@ from gome.events.codec import (
     decode_value,
     encode_value,
     move_out,
+)
+from gome.events.completion import (
+    CompletionFailed,
+    CompletionFailure,
+    CompletionReceived,
+    CompletionRequested,
+    CompletionRole,
+    Message,
+    ReplyMode,
 )
 from gome.events.draws import (
     Draw,
@@ -185,6 +197,7 @@ from gome.events.run import (
     NoteAdded,
     PluginPin,
     PluginsChanged,
+    RoleHandedOver,
     RunFinished,
     RunForked,
     RunResumed,
@@ -289,6 +302,8 @@ __all__ = [
     "Categorise",
     "Challenge",
     "CodeRejected",
+    "CodeRequested",
+    "CodeReviewed",
     "CodeWritten",
     "Codec",
     "CodecError",
@@ -297,6 +312,11 @@ __all__ = [
     "Columns",
     "Commit",
     "Comparison",
+    "CompletionFailed",
+    "CompletionFailure",
+    "CompletionReceived",
+    "CompletionRequested",
+    "CompletionRole",
     "Cost",
     "CountEncoding",
     "Cross",
@@ -339,6 +359,7 @@ __all__ = [
     "Member",
     "Memory",
     "MemoryRecalled",
+    "Message",
     "Metric",
     "MetricFacts",
     "MissingIndicators",
@@ -367,7 +388,10 @@ __all__ = [
     "Recollection",
     "RecordError",
     "ReflectionRequested",
+    "ReplyMode",
+    "ReviewRequested",
     "Ridge",
+    "RoleHandedOver",
     "RunFinished",
     "RunForked",
     "RunResumed",

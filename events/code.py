@@ -1,13 +1,13 @@
-"""What a mutator says: the program of an attempt, or why there is none."""
+"""What a mutator says: the program of an attempt, or why there is none; and what it asks a model for to get there."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from msgspec import field
 
 from gome.events.artifact import Text
-from gome.events.payload import Payload
+from gome.events.payload import Intent, Payload
 
 
 class CodeWritten(Payload, frozen=True):
@@ -16,7 +16,8 @@ class CodeWritten(Payload, frozen=True):
     `spec` is the declarative specification it was rendered from (empty when a model wrote it). `trusted` marks
     programs rendered from a closed vocabulary; `renderer` is the digest of the renderer, against which the runner
     checks that claim. `members` are the content keys of predictions the program writes and can reuse
-    (`members/<key>/`).
+    (`members/<key>/`). `number` counts the attempt's programs (0-based); `repairs` says how many more the mutator will
+    write if this one fails (0: a failure ends the attempt). With `review` the full execution waits for `CodeReviewed`.
     """
 
     attempt: str
@@ -27,6 +28,9 @@ class CodeWritten(Payload, frozen=True):
     renderer: str = ""
     members: tuple[str, ...] = ()
     estimate_seconds: float = 0.0
+    number: int = 0
+    repairs: int = 0
+    review: bool = False
 
 
 class CodeRejected(Payload, frozen=True):
@@ -34,3 +38,33 @@ class CodeRejected(Payload, frozen=True):
 
     attempt: str
     reason: str
+
+
+class CodeRequested(Intent, frozen=True):
+    """Asks the mutator's model for a program: written for a hypothesis (`write`), or rewritten after a failed execution
+    or a review that found fault (`repair`). `program` is the one to start from ("" text for none), `problem` what is
+    wrong with it. `rewrite` counts the attempt's earlier versions."""
+
+    attempt: str
+    purpose: Literal["write", "repair"]
+    program: Text = Text(text="")
+    problem: str = ""
+    rewrite: int = 0
+    volatile: ClassVar[tuple[str, ...]] = ("attempt",)
+
+
+class ReviewRequested(Intent, frozen=True):
+    """Asks a judge model whether a program that came through debug mode does what the task and the hypothesis ask."""
+
+    attempt: str
+    program: Text
+    volatile: ClassVar[tuple[str, ...]] = ("attempt",)
+
+
+class CodeReviewed(Payload, frozen=True):
+    """The verdict on a program before its full execution. `digest` is the program's, `problem` what to repair."""
+
+    attempt: str
+    digest: str
+    ok: bool
+    problem: str = ""

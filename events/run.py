@@ -67,6 +67,16 @@ class RunForked(Payload, frozen=True):
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+class RoleHandedOver(Payload, frozen=True):
+    """From here on another plugin plays a role: `before` has fallen silent for good, `after`, pinned with the run and
+    silent until now, takes up every step left open. `reason` says what made it necessary."""
+
+    role: str
+    before: str
+    after: str
+    reason: str
+
+
 class StopRequested(Payload, frozen=True):
     """A person or a limit asks for the end: no new steps, selection from what exists."""
 

@@ -36,7 +36,9 @@ class SearchEnded(Payload, frozen=True):
 class RecallRequested(Intent, frozen=True):
     """Asks the memory what is worth knowing for a step, as of a position in the run.
 
-    `memory` is the digest of the memory's content there, so that equal questions to equal memories are equal.
+    `memory` is the digest of the memory's content there, so that equal questions to equal memories are equal. `query`
+    is the trace's latest idea; `queries` are candidate hypotheses, when a reasoner asks once it has some: each of them
+    interacts with every entry.
     """
 
     attempt: str
@@ -46,6 +48,7 @@ class RecallRequested(Intent, frozen=True):
     memory: str = ""
     query: str = ""
     limit: int = 8
+    queries: tuple[str, ...] = ()
     volatile: ClassVar[tuple[str, ...]] = ("attempt", "position")
 
 

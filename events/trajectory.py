@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gome.events.code import CodeRejected, CodeWritten
+from gome.events.completion import CompletionReceived
 from gome.events.effect import EffectCancelled, EffectFailed
 from gome.events.event import Event
 from gome.events.execution import ExecutionFinished
@@ -30,7 +31,8 @@ BASELINE = "baseline"
 
 class Attempt(Struct):
     """Hypothesis, code, executions, score, feedback and verdict of one step. `accepted` is None while undecided.
-    `score` is the full execution's validation score; `repeats` are further scores on other partitions or seeds."""
+    `score` is the full execution's validation score; `repeats` are further scores on other partitions or seeds. `money`
+    is in USD, None when a price was unknown."""
 
     id: str
     trace: int = 0
@@ -57,7 +59,7 @@ class Attempt(Struct):
     reason: str = ""
     failure: str = ""
     seconds: float = 0.0
-    money: float = 0.0
+    money: float | None = 0.0
     tokens: int = 0
     seq: int = 0
     number: int = 0
@@ -236,6 +238,12 @@ def _written(t: Trajectory, e: Event, p: CodeWritten) -> None:
         a.code = p
 
 
+def _completed(t: Trajectory, e: Event, p: CompletionReceived) -> None:
+    if (a := t._attempt(p.attempt)) and e.cost:
+        a.tokens += e.cost.tokens_in + e.cost.tokens_out
+        a.money = None if a.money is None or e.cost.money is None else a.money + e.cost.money
+
+
 def _executed(t: Trajectory, e: Event, p: ExecutionFinished) -> None:
     if a := t._attempt(p.attempt):
         if p.purpose in ("debug", "full"):
@@ -329,6 +337,7 @@ _FOLDS: dict[type, Callable[..., None]] = {
     HypothesisProposed: _proposed,
     ProposalFailed: _failed,
     CodeWritten: _written,
+    CompletionReceived: _completed,
     CodeRejected: _failed,
     ExecutionFinished: _executed,
     SubmissionScored: _scored,

@@ -23,7 +23,7 @@ Every type of event, generated from the code by `make fix`. A type's name is its
 its version counts incompatible changes of its shape. Fields without a default are required. An *intent* asks for an
 effect and has at most one result. Values inside events (`Task`, `Artifact`, `Text`, …) stand at the end.
 """
-TOPICS = ("run", "step", "hypothesis", "code", "execution", "score", "feedback", "selection", "effect")
+TOPICS = ("run", "step", "hypothesis", "completion", "code", "execution", "score", "feedback", "selection", "effect")
 """Modules of payloads in the order of the loop."""
 
 

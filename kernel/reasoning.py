@@ -5,8 +5,9 @@
         def reflect(self, context): return Feedback(accept=True, lesson="…")
 
 `as_plugin` wraps such an object into a `Plugin` of role reasoner. The functions run inside effects, so they may be
-slow, random or wrong; what they return is recorded and never asked again on replay. `await context.call(intent)` makes
-a recorded child effect; any other I/O is the author's own affair. When to ask is decided here, purely.
+slow, random or wrong; what they return is recorded and never asked again on replay. `await context.complete(…)` asks a
+language model and `await context.recall(…)` the success memory, both recorded; any other I/O is the author's own
+affair. When to ask is decided here, purely.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from anyio import to_thread
 
 from gome.events import (
     Attempt,
     Challenge,
+    CompletionRole,
     Draw,
     EffectCancelled,
     EffectFailed,
@@ -34,15 +36,21 @@ from gome.events import (
     Payload,
     ProposalFailed,
     ProposalRequested,
+    RecallRequested,
     Recollection,
     ReflectionRequested,
     SelectionStarted,
     StepPlanned,
     SubmissionScored,
+    SuccessMemory,
     Task,
     Trajectory,
 )
+from gome.kernel.completing import Completer
+from gome.kernel.loop import CompletionSettings, LoopSettings, completion_settings, loop_settings
 from gome.kernel.plugin import Context, Effect, Plugin
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class ReasonContext:
     `attempt` is the step in question (its trace, stage and, for `reflect`, its program, score and diagnostics),
     `parent` the attempt it builds on, `profile` the profile of the data (see `DataProfiled`), `recollections` what
     the success memory found worth knowing, `budget_used` the share of the budget in [0, 1] (by time or steps).
+    `settings` is the reasoner's own table, `loop` says what the profile has switched off for all reasoners.
     """
 
     task: Task
@@ -85,6 +94,39 @@ class ReasonContext:
     draw: Draw
     settings: dict[str, Any]
     call: Callable[[Intent], Awaitable[Payload]]
+    loop: LoopSettings = field(default_factory=LoopSettings)
+    completion: CompletionSettings = field(default_factory=CompletionSettings)
+
+    @overload
+    async def complete(self, name: str, *, system: str, user: str, role: CompletionRole = "researcher") -> str: ...
+
+    @overload
+    async def complete(
+        self, name: str, *, system: str, user: str, reply: type[T], role: CompletionRole = "researcher"
+    ) -> T: ...
+
+    async def complete(
+        self, name: str, *, system: str, user: str, reply: type[Any] = str, role: CompletionRole = "researcher"
+    ) -> Any:
+        """Ask a language model; see `gome.kernel.completing.Completer.complete`."""
+        asking = Completer(self.call, self.completion, self.attempt.id)
+        return await asking.complete(name, system=system, user=user, reply=reply, role=role)
+
+    async def recall(self, candidates: Sequence[str], *, limit: int = 3) -> Sequence[Recollection]:
+        """Ask the success memory what is worth knowing for some candidate hypotheses, at most `limit` attempts, most
+        relevant first; empty where the loop works without memory."""
+        asked = RecallRequested(
+            attempt=self.attempt.id,
+            trace=self.attempt.trace,
+            parent=self.attempt.parent,
+            position=self.trajectory.seq,
+            memory=SuccessMemory.of(self.trajectory).digest,
+            query=" ".join(candidates)[:600],
+            queries=tuple(candidates),
+            limit=limit,
+        )
+        answer = await self.call(asked)
+        return answer.recollections if isinstance(answer, MemoryRecalled) else ()
 
 
 Proposed = Hypothesis | Proposal | None
@@ -108,7 +150,8 @@ class _Asking:
     stopped: bool = False
 
 
-def _context(event: Event, ctx: Context, attempt: str) -> ReasonContext:
+def context_of(ctx: Context, attempt: str) -> ReasonContext:
+    """What a reasoner is shown about an attempt, from what its effect is handed."""
     found = ctx.trajectory.attempts[attempt]
     profiled = ctx.trajectory.profiled
     return ReasonContext(
@@ -122,6 +165,8 @@ def _context(event: Event, ctx: Context, attempt: str) -> ReasonContext:
         draw=ctx.draw,
         settings=ctx.settings,
         call=ctx.call,
+        loop=loop_settings(ctx.started.settings),
+        completion=completion_settings(ctx.started.settings),
     )
 
 
@@ -151,7 +196,7 @@ def as_plugin(
         match event.payload:
             case StepPlanned() as planned:
                 state.steps[planned.attempt] = planned
-            case MemoryRecalled(attempt=attempt):
+            case MemoryRecalled(attempt=attempt) if attempt not in state.open:  # else the reasoner itself has asked
                 state.waiting.append(attempt)
             case ProposalRequested(attempt=attempt):
                 state.open.add(attempt)
@@ -185,7 +230,7 @@ def as_plugin(
     async def perform(event: Event, ctx: Context) -> Payload:
         if isinstance(event.payload, ProposalRequested):
             attempt = event.payload.attempt
-            answer = await _ask(reasoner.propose, _context(event, ctx, attempt))
+            answer = await _ask(reasoner.propose, context_of(ctx, attempt))
             if answer is None:
                 why = "the reasoner has nothing left to propose"
                 return ProposalFailed(attempt=attempt, reason=why, exhausted=True)
@@ -199,7 +244,7 @@ def as_plugin(
                 chosen=answer.chosen,
             )
         attempt = cast(ReflectionRequested, event.payload).attempt
-        feedback = cast(Feedback, await _ask(reasoner.reflect, _context(event, ctx, attempt)))
+        feedback = cast(Feedback, await _ask(reasoner.reflect, context_of(ctx, attempt)))
         return FeedbackGiven(
             attempt=attempt,
             accept=feedback.accept,

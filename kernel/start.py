@@ -38,6 +38,7 @@ from gome.kernel.discovery import OPTIONAL_ROLES, RUN_ROLES, choose, codec_for, 
 from gome.kernel.effects import CorePool, Workshop
 from gome.kernel.errors import UnknownRun, UsageError
 from gome.kernel.live import LiveRun
+from gome.kernel.loop import TABLES
 from gome.kernel.owner import owner_lock
 from gome.kernel.plugin import Plugin
 from gome.kernel.relay import Relay
@@ -148,11 +149,14 @@ def _queued(table: Mapping[str, Any]) -> list[str]:
 
 
 def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Settings) -> dict[str, Any]:
-    """Each plugin's table: its defaults under what the person set. Raises `UsageError` for a table or key that no
-    plugin of this run knows."""
+    """The kernel's tables and each plugin's: defaults under what the person set. Raises `UsageError` for a table or key
+    that no plugin of this run knows."""
     origins = settings.origins
-    settings.check_tables([*(p.name for p in plugins), "performers"])
-    tables: dict[str, Any] = {}
+    settings.check_tables([*(p.name for p in plugins), *TABLES, "performers"])
+    tables: dict[str, Any] = {
+        name: msgspec.to_builtins(plugin_settings(name, struct, request.settings.get(name, {}), origins=origins))
+        for name, struct in TABLES.items()
+    }
     for plugin in plugins:
         table = request.settings.get(plugin.name, {})
         if plugin.settings is not None:
