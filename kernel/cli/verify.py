@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 @click.command("verify")
 @over_run
 @click.option("--all", "every", is_flag=True, help="Go on behind the first divergence (later ones may follow from it).")
-def verify(run: str, every: bool, nats: str, as_json: bool) -> None:
-    """Decide RUN again from its record and compare: ends with 4 where a decision, a record or an artifact differs."""
+@click.option("--substitute", "again", is_flag=True, help="Run it again with effects answered from the record.")
+def verify(run: str, every: bool, again: bool, nats: str, as_json: bool) -> None:
+    """Decide RUN again from its record and compare: ends with 4 where a decision, a record or an artifact differs.
+
+    With --substitute the run is run again: every record is written anew from today's decisions and recorded results,
+    in recorded order and time, and must come out with the same bytes.
+    """
+    if again:
+        _substitute(run, nats, as_json)
+        return
 
     async def check() -> tuple[Verdict, int | None, list[str]]:
         async with opened(nats) as connection:
@@ -52,6 +60,31 @@ def verify(run: str, every: bool, nats: str, as_json: bool) -> None:
         _print(run, verdict, grades, changed)
     if not verdict.ok:
         raise SystemExit(4)
+
+
+def _substitute(run: str, nats: str, as_json: bool) -> None:
+    from gome.kernel.discovery import codec_for
+    from gome.kernel.start import first_event, plugins_of
+    from gome.kernel.substitute import Substitution, substitute
+
+    async def again() -> Substitution:
+        async with opened(nats) as connection:
+            await must_exist(connection, run)
+            started = await first_event(connection, run)
+            assert started is not None
+            plugins = plugins_of(started)
+            log, texts = connection.log, connection.artifacts.text
+            return await substitute(log.read(run), run, codec_for(plugins), plugins, texts)
+
+    done = complete(again)
+    told = {"records": done.records, "decisions": done.decisions, "answers": done.answers, "hash": done.state.head.hash}
+    if as_json:
+        emit({"run": run, "identical": True, **told})
+    else:
+        print(
+            f"identical: {done.records:,} records written again, {done.decisions:,} decisions taken, {done.answers:,} "
+            f"effects answered from the record; head {done.state.head.hash[:16]}"
+        )
 
 
 async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict, int | None, list[str]]:
