@@ -24,6 +24,7 @@ class RunStarted(Payload, frozen=True):
 
     `roles` maps a role to the plugin that plays it; `performers` maps a role to `local` or `queue`. `settings` are the
     resolved settings that plugins may read (a table per plugin), `capacity` is how many steps may be in flight.
+    `fallbacks` maps a role to the plugin that plays it once its first one cannot go on (see `RoleHandedOver`).
     """
 
     task: Task
@@ -36,6 +37,7 @@ class RunStarted(Payload, frozen=True):
     roles: dict[str, str] = field(default_factory=dict)
     performers: dict[str, str] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    fallbacks: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
 

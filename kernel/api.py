@@ -159,6 +159,7 @@ def run(
     run_id: str = "",
     search: str = "",
     reasoner: str = "",
+    fallback: str = "",
     profile: str = "",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
@@ -171,7 +172,9 @@ def run(
     seconds or text such as `"3m"`. Raises `UsageError` for what cannot mean anything and `RunFailed` when nothing
     could be handed in. Interrupting it leaves the run open: call again with the same `run_id` to go on.
     """
-    loaded = load(flags={"profile": profile or None, **(settings or {})}, profiles=find_profile)
+    loaded = load(
+        flags={"profile": profile or None, "fallback": fallback or None, **(settings or {})}, profiles=find_profile
+    )
     options = TaskOptions(
         target=target,
         test=Path(test) if test else None,
@@ -193,6 +196,7 @@ def run(
         named=named,
         profile=loaded.profile or DEFAULT_PROFILE,
         settings=loaded.plugins,
+        fallback=loaded.fallback,
         unsafe=unsafe,
     )
     where = Path(out) if out else None

@@ -11,13 +11,14 @@ import hashlib
 import importlib.util
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from gome.events import TYPES, Codec, CodecError, PluginPin
 from gome.kernel.errors import PluginError
+from gome.kernel.handover import handover, outgoing, standby
 from gome.kernel.lifecycle import lifecycle
 from gome.kernel.plugin import GROUPS, Plugin, Role
 from gome.kernel.reasoning import as_plugin
@@ -26,6 +27,8 @@ RUN_ROLES: tuple[Role, ...] = ("search", "memory", "reasoner", "mutator", "runne
 """Roles that every run fills with exactly one plugin, in the order of the loop."""
 OPTIONAL_ROLES: tuple[Role, ...] = ("completion",)
 """Roles that a run fills when somebody needs them."""
+OWN = (lifecycle.name, handover.name)
+"""Names of the kernel's own deciders."""
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,35 @@ def discover() -> list[Found]:
     return found
 
 
-def choose(found: Iterable[Found], named: Mapping[str, str], *, extra: Sequence[str] | None = None) -> list[Plugin]:
-    """The plugins of a run: one per role (as `named`, else the role's default) and those of group `gome.plugins`
-    (`extra` names them; None: all that load), preceded by the kernel's lifecycle. Raises `PluginError`."""
+def choose(
+    found: Iterable[Found],
+    named: Mapping[str, str],
+    *,
+    extra: Sequence[str] | None = None,
+    fallbacks: Mapping[str, str] | None = None,
+) -> list[Plugin]:
+    """The plugins of a run: one per role (as `named`, else the role's default), optional roles where a chosen plugin
+    needs them or somebody names one, and those of group `gome.plugins` (`extra` names them; None: all that load),
+    preceded by the kernel's own. `fallbacks` maps roles to plugins that stand by. Raises `PluginError`."""
     available = list(found)
     chosen: list[Plugin] = [lifecycle]
-    for role in (*RUN_ROLES, *OPTIONAL_ROLES):
-        plugin = _one(available, role, named.get(role, ""), required=role in RUN_ROLES)
+    for role in RUN_ROLES:
+        plugin = _one(available, role, named.get(role, ""), required=True)
         if plugin is not None:
             chosen.append(plugin)
+    needed = {role for plugin in chosen for role in plugin.needs}
+    for role in OPTIONAL_ROLES:
+        if role in needed or named.get(role):
+            plugin = _one(available, role, named.get(role, ""), required=True)
+            if plugin is not None:
+                chosen.append(plugin)
+    if "completion" in needed:
+        chosen.append(handover)
+    for handed in (r for r in RUN_ROLES if r in (fallbacks or {})):
+        after = _one(available, handed, (fallbacks or {})[handed], required=True)
+        assert after is not None
+        chosen = [outgoing(pinned_modules(p)) if p.role == handed else p for p in chosen]
+        chosen.append(standby(pinned_modules(after)))
     for f in available:
         if f.role != "plugin" or (extra is not None and f.name not in extra):
             continue
@@ -119,6 +142,23 @@ def choose(found: Iterable[Found], named: Mapping[str, str], *, extra: Sequence[
         if names.count(name) > 1:
             raise PluginError(f"two plugins of this run are called {name}; choose others with --set or uninstall one")
     return chosen
+
+
+def fallbacks_of(found: Iterable[Found], chosen: Sequence[Plugin], reasoner: str) -> dict[str, str]:
+    """Who takes over when the model that a run's plugins need is gone: the named reasoner, and the defaults of the
+    other roles that ask a model. Empty when none does. Raises `PluginError` for a stand-in that needs one itself."""
+    available = list(found)
+    stand_ins: dict[str, str] = {}
+    for plugin in chosen:
+        if not plugin.needs:
+            continue
+        name = reasoner if plugin.role == "reasoner" else ""
+        after = _one(available, plugin.role, name, required=True)
+        assert after is not None
+        if after.needs:
+            raise PluginError(f"{after.role} {after.name} cannot stand in for {plugin.name}: it needs a model itself")
+        stand_ins[plugin.role] = after.name
+    return stand_ins
 
 
 def _one(available: Sequence[Found], role: Role, name: str, *, required: bool) -> Plugin | None:
@@ -173,6 +213,11 @@ def _packages(plugin: Plugin) -> tuple[str, ...]:
         return plugin.modules
     module = (plugin.perform or plugin.decide).__module__
     return (module.rpartition(".")[0] or module,)
+
+
+def pinned_modules(plugin: Plugin) -> Plugin:
+    """The plugin with its packages written down, before its functions are wrapped by the kernel's."""
+    return replace(plugin, modules=_packages(plugin))
 
 
 def pin(plugin: Plugin) -> PluginPin:

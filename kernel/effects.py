@@ -94,13 +94,11 @@ class Workshop:
     process: str
     unsafe: bool = False
 
-    def performer(self, kind: str) -> tuple[Plugin, Effect] | None:
-        """The plugin that performs a kind of intent here."""
-        for plugin in self.plugins:
-            for effect in plugin.effects:
-                if effect.intent.__name__ == kind:
-                    return plugin, effect
-        return None
+    def performer(self, kind: str, by: str = "") -> tuple[Plugin, Effect] | None:
+        """The plugin that performs a kind of intent here: the one that asked (`by`) where it does so itself, since a
+        role that can be handed over has two, else the first."""
+        found = [(p, e) for p in self.plugins for e in p.effects if e.intent.__name__ == kind]
+        return next((pair for pair in found if pair[0].name == by), found[0] if found else None)
 
 
 class Performer:
@@ -119,7 +117,7 @@ class Performer:
         if isinstance(found.event.payload, AlarmRequested):
             await self._alarm(found.event, found.event.payload)
             return
-        performer = self.shop.performer(found.event.type)
+        performer = self.shop.performer(found.event.type, found.event.by)
         if performer is None:
             await self._result(found, "kernel", self._failed(found, 0, "no plugin here performs it"))
             return

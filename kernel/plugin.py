@@ -157,7 +157,8 @@ class Plugin:
     arguments. `effects` lists the intents that `perform` carries out. `emits` registers payload types of its own with
     the codec. `settings` is a msgspec struct with defaults for its table in the settings. `commands` adds CLI verbs,
     `checks` lines to `gome doctor`.
-    `default` marks the one that a role takes when none is named.
+    `default` marks the one that a role takes when none is named. `needs` names optional roles (`completion`) that a run
+    with this plugin must fill.
     """
 
     name: str
@@ -176,5 +177,6 @@ class Plugin:
     commands: tuple[click.Command, ...] = ()
     checks: Callable[[], Sequence[Check]] | None = None
     default: bool = False
+    needs: tuple[Role, ...] = ()
     modules: tuple[str, ...] = field(default=())
     """Packages whose source the pin's digest covers; empty means the package that defines `decide` or `perform`."""

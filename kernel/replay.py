@@ -164,7 +164,10 @@ class Verifier:
         self.artifacts = artifacts
         self.stop_at_first = stop_at_first
         self._present: set[bytes] = set()
-        self._performs = {e.intent.__name__: (p.name, p.role) for p in plugins for e in p.effects}
+        self._performs: dict[str, set[tuple[str, str]]] = {}
+        for plugin in plugins:
+            for effect in plugin.effects:
+                self._performs.setdefault(effect.intent.__name__, set()).add((plugin.name, plugin.role))
 
     async def run(self, records: AsyncIterator[Sealed]) -> Verdict:
         """Read all records, then report."""
@@ -228,11 +231,11 @@ class Verifier:
             elif intent is None:
                 self._wrong(body.seq, body.decider, "a result answers an intent that is not open:", wire.cause)
             elif wire.type not in ("EffectFailed", "EffectCancelled"):
-                performer = self._performs.get(intent.event.type, (body.decider, body.role))
-                if (body.decider, body.role) != performer:
+                performers = self._performs.get(intent.event.type, {(body.decider, body.role)})
+                if (body.decider, body.role) not in performers:
+                    wanted = " or ".join(f"{name} as {role}" for name, role in sorted(performers))
                     said = f"{body.decider} as {body.role}"
-                    wanted = f"{performer[0]} as {performer[1]} performs {intent.event.type}, not"
-                    self._wrong(body.seq, body.decider, wanted, said)
+                    self._wrong(body.seq, body.decider, f"{wanted} performs {intent.event.type}, not", said)
 
     def _wrong(self, seq: int, who: str, what: str, value: str) -> None:
         self.divergences.append(Divergence(seq, who, "result", what, value))

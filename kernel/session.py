@@ -118,8 +118,9 @@ class Session:
             if intent in self._begun:
                 continue
             self._begun.add(intent)
-            kind = state.open[intent].event.type
-            found = self.shop.performer(kind)
+            event = state.open[intent].event
+            kind = event.type
+            found = self.shop.performer(kind, event.by)
             role = found[0].role if found else ""
             place = state.started.performers.get(role, "local") if state.started else "local"
             if place == "queue" and self.relay is not None:

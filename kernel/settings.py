@@ -39,6 +39,7 @@ KEYS = {
     "capacity": "GOME_CAPACITY",
     "log_level": "GOME_LOG_LEVEL",
     "profile": "GOME_PROFILE",
+    "fallback": "GOME_FALLBACK",
     "secrets": "GOME_SECRETS",
 }
 """The kernel's keys and their variables. Those in `NUMBERS` are whole numbers, all others are texts."""
@@ -66,6 +67,7 @@ class Settings:
     capacity: int = 1
     log_level: str = "info"
     profile: str = ""
+    fallback: str = ""
     roles: Mapping[str, str] = field(default_factory=dict)
     plugins: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -264,7 +266,7 @@ def _settings(
         found["artifacts"] = str(path("artifacts"))
     elif where:
         found["artifacts"] = where
-    for name in ("tenant", "log_level", "profile"):
+    for name in ("tenant", "log_level", "profile", "fallback"):
         if (name,) in values:
             found[name] = values[name,]
     return Settings(

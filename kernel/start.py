@@ -34,7 +34,7 @@ from gome.events import (
 )
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, Vaults
-from gome.kernel.discovery import OPTIONAL_ROLES, RUN_ROLES, choose, codec_for, discover, pin
+from gome.kernel.discovery import OPTIONAL_ROLES, OWN, RUN_ROLES, choose, codec_for, discover, fallbacks_of, pin
 from gome.kernel.effects import CorePool, Workshop
 from gome.kernel.errors import UnknownRun, UsageError
 from gome.kernel.live import LiveRun
@@ -61,7 +61,7 @@ DEFAULT_PROFILE = "robust"
 class Request:
     """What somebody asks for when starting a run. `named` maps a role to a plugin's name, `settings` is a table per
     plugin (from TOML, environment and `--set`); the table `performers` says `role = "queue"` for roles that workers
-    perform."""
+    perform. `fallback` names the reasoner that goes on when a model's endpoint is gone."""
 
     spec: str
     options: TaskOptions = field(default_factory=TaskOptions)
@@ -72,6 +72,7 @@ class Request:
     named: Mapping[str, str] = field(default_factory=dict)
     profile: str = DEFAULT_PROFILE
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fallback: str = ""
     unsafe: bool = False
 
 
@@ -196,8 +197,8 @@ async def first_event(connection: Connection, run: str) -> RunStarted | None:
 
 def plugins_of(started: RunStarted) -> list[Plugin]:
     """Today's plugins under the names that a run was started with; raises `PluginError` when one is gone."""
-    extra = [p.name for p in started.plugins if p.role == "plugin" and p.name != "lifecycle"]
-    return choose(discover(), started.roles, extra=extra)
+    extra = [p.name for p in started.plugins if p.role == "plugin" and p.name not in OWN]
+    return choose(discover(), started.roles, extra=extra, fallbacks=started.fallbacks)
 
 
 def workshop(connection: Connection, plugins: Sequence[Plugin], capacity: int, unsafe: bool) -> Workshop:
@@ -244,7 +245,11 @@ class Launcher:
         """Start a new run, or take up an open one of the same id."""
         if request.run and await first_event(self.connection, request.run) is not None:
             return await self.resume(request.run, unsafe=request.unsafe)
-        plugins = choose(discover(), request.named)
+        found = discover()
+        plugins = choose(found, request.named)
+        fallbacks = fallbacks_of(found, plugins, request.fallback) if request.fallback else {}
+        if fallbacks:
+            plugins = choose(found, request.named, fallbacks=fallbacks)
         queued = _queued(request.settings.get("performers", {}))
         tables = resolve_settings(plugins, request, self.settings)
         say(f"preparing {request.spec}")
@@ -263,7 +268,8 @@ class Launcher:
             capacity=self.settings.capacity,
             profile=request.profile,
             plugins=tuple(pin(p) for p in plugins),
-            roles={p.role: p.name for p in plugins if p.role in (*RUN_ROLES, *OPTIONAL_ROLES)},
+            roles={p.role: p.name for p in reversed(plugins) if p.role in (*RUN_ROLES, *OPTIONAL_ROLES)},
+            fallbacks=fallbacks,
             performers={role: "queue" for role in queued},
             settings=tables,
             environment=environment(),

@@ -38,6 +38,7 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of every draw and model.")
 @click.option("--search", default="", metavar="NAME", help="Search plugin (see `gome plugins`).")
 @click.option("--reasoner", default="", metavar="NAME", help="Reasoner plugin.")
+@click.option("--fallback", default="", metavar="NAME", help="Reasoner that goes on when the model is gone for good.")
 @click.option("--profile", default="", metavar="NAME", help="Named set of settings (default robust).")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. guard.enabled=false.")
 @click.option("--split-seed", type=int, metavar="N", help="Another split into training and hidden rows.")
@@ -58,7 +59,7 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--json", "as_json", is_flag=True, help="Lines for machines on stdout.")
 def run(**flags: Any) -> None:
     """Optimise TASK: a name (`gome tasks`), a table (train.csv --target price) or a folder with a task.toml."""
-    chosen = {"nats": flags["nats"] or None, "profile": flags["profile"] or None}
+    chosen = {"nats": flags["nats"] or None, "profile": flags["profile"] or None, "fallback": flags["fallback"] or None}
     settings = load(flags=chosen, sets=flags["sets"], profiles=find_profile)
     configure(settings.log_level)
     settings.export_secrets()
@@ -122,6 +123,7 @@ def _request(flags: dict[str, Any], settings: Settings) -> Request:
         named={**settings.roles, **{role: flags[role] for role in ("search", "reasoner") if flags[role]}},
         profile=settings.profile or DEFAULT_PROFILE,
         settings=settings.plugins,
+        fallback=settings.fallback,
         unsafe=flags["unsafe"],
     )
 
