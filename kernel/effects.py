@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ import structlog
 from gome.events import (
     AlarmRang,
     AlarmRequested,
+    Commit,
     Cost,
     Draft,
     Draw,
@@ -42,7 +43,7 @@ from gome.events import (
 from gome.kernel.diagnostics import redact
 from gome.kernel.errors import GomeError, SandboxUnavailable, leaves
 from gome.kernel.live import LiveRun
-from gome.kernel.plugin import Artifacts, Context, Effect, Plugin, Result, VaultAccess
+from gome.kernel.plugin import Artifacts, Context, Effect, Plugin, Result, VaultAccess, no_history
 from gome.kernel.spool import Spool
 from gome.kernel.state import OpenIntent
 
@@ -83,7 +84,8 @@ class CorePool:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What performers of one process share. `vault` opens hidden answers and grades of a run, for the scorer only."""
+    """What performers of one process share. `vault` opens hidden answers and grades of a run, for the scorer only;
+    `history` reads the commits of any run of the log."""
 
     plugins: Sequence[Plugin]
     artifacts: Artifacts
@@ -92,6 +94,7 @@ class Workshop:
     cores: CorePool
     vault: Callable[[str, str], VaultAccess]
     process: str
+    history: Callable[[str], AsyncIterator[Commit]] = no_history
     unsafe: bool = False
 
     def performer(self, kind: str, by: str = "") -> tuple[Plugin, Effect] | None:
@@ -198,6 +201,8 @@ class Performer:
             draw=Draw(started.seed, intent),
             call=self._caller(found, plugin),
             cancelled=lambda: bool(found.cancel) or not state.is_open(intent),
+            history=self.shop.history,
+            occurrence=found.occurrence,
             log=self.log.bind(event_id=intent, causation_id=found.event.cause, correlation_id=found.event.corr),
             deadline=self.live.seconds_left(),
             slot=slot,

@@ -9,18 +9,19 @@ without arguments that returns one. A reasoner may instead be any object with `p
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from gome.events import Draw, Event, Intent, Payload, RunStarted, SubmissionGraded, Trajectory
+from gome.kernel.errors import UnknownRun
 
 if TYPE_CHECKING:
     import click
     import structlog
 
-    from gome.events import Cost
+    from gome.events import Commit, Cost
 
 Role = Literal[
     "search",
@@ -86,13 +87,20 @@ class VaultAccess(Protocol):
     async def record(self, grade: SubmissionGraded) -> None: ...
 
 
+def no_history(run: str) -> AsyncIterator[Commit]:
+    """The history of whoever is given no log to read."""
+    raise UnknownRun(f"run {run} cannot be read from here: no log is at hand")
+
+
 @dataclass(frozen=True)
 class Context:
     """What `perform` may use. `trajectory` is the fold at the intent's own position, `started` the run's first event,
     `settings` the plugin's table in it. `workdir` is the intent's own folder, the same one after a crash. `slot` is
     the CPU core to pin to (None when the pool has no cores). `deadline` is in active seconds of the run that are left
     (None: unlimited). `call` appends a child intent, awaits and returns its result's payload; performed again after a
-    crash it takes the recorded result. `cancelled` says whether the intent has been called off."""
+    crash it takes the recorded result. `cancelled` says whether the intent has been called off. `history` reads the
+    commits of another run of the same log. `occurrence` counts the intents with the same arguments that the run asked
+    before (child intents only)."""
 
     run: str
     intent: Event
@@ -109,7 +117,9 @@ class Context:
     log: structlog.stdlib.BoundLogger
     deadline: float | None = None
     slot: int | None = None
+    occurrence: int = 0
     vault: VaultAccess | None = None
+    history: Callable[[str], AsyncIterator[Commit]] = no_history
     unsafe: bool = False
 
 

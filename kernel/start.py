@@ -13,7 +13,7 @@ import platform
 import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ from gome.kernel.connect import Connection, Vaults
 from gome.kernel.discovery import OPTIONAL_ROLES, OWN, RUN_ROLES, choose, codec_for, discover, fallbacks_of, pin
 from gome.kernel.effects import CorePool, Workshop
 from gome.kernel.errors import UnknownRun, UsageError
+from gome.kernel.history import commits, first_of
 from gome.kernel.live import LiveRun
 from gome.kernel.loop import TABLES
 from gome.kernel.owner import owner_lock
@@ -61,7 +62,8 @@ DEFAULT_PROFILE = "robust"
 class Request:
     """What somebody asks for when starting a run. `named` maps a role to a plugin's name, `settings` is a table per
     plugin (from TOML, environment and `--set`); the table `performers` says `role = "queue"` for roles that workers
-    perform. `fallback` names the reasoner that goes on when a model's endpoint is gone."""
+    perform. `fallback` names the reasoner that goes on when a model's endpoint is gone, `recording`
+    the run (or file of records) that completions are answered from."""
 
     spec: str
     options: TaskOptions = field(default_factory=TaskOptions)
@@ -73,6 +75,7 @@ class Request:
     profile: str = DEFAULT_PROFILE
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fallback: str = ""
+    recording: str = ""
     unsafe: bool = False
 
 
@@ -186,13 +189,7 @@ def _task_with_artifacts(connection: Connection, prepared: PreparedTask, finding
 
 async def first_event(connection: Connection, run: str) -> RunStarted | None:
     """The run's first event, None when the log has no such run."""
-    if (await connection.log.head(run)).seq == 0:
-        return None
-    async for sealed in connection.log.read(run):
-        started = codec_for(()).commit(sealed).events[0].payload
-        assert isinstance(started, RunStarted)
-        return started
-    return None
+    return await first_of(connection.log, run)
 
 
 def plugins_of(started: RunStarted) -> list[Plugin]:
@@ -210,6 +207,7 @@ def workshop(connection: Connection, plugins: Sequence[Plugin], capacity: int, u
         spool=connection.spool,
         cores=CorePool(capacity),
         vault=Vaults(connection).of,
+        history=lambda run: commits(connection.log, connection.artifacts.text, run),
         process=f"{platform.node()}/{secrets.token_hex(3)}",
         unsafe=unsafe,
     )
@@ -251,6 +249,8 @@ class Launcher:
         if fallbacks:
             plugins = choose(found, request.named, fallbacks=fallbacks)
         queued = _queued(request.settings.get("performers", {}))
+        if request.recording:
+            request = await self._as_recorded(request)
         tables = resolve_settings(plugins, request, self.settings)
         say(f"preparing {request.spec}")
         prepared, findings = await to_thread.run_sync(prepare, request, self.connection.home)
@@ -282,6 +282,18 @@ class Launcher:
         draft = launch.live.scribe.draft("control", "client", ROOT, [said])
         await launch.live.commit(draft, still=lambda: launch.live.state.head.seq == 0)
         return launch
+
+    async def _as_recorded(self, request: Request) -> Request:
+        """The request with models asked as in the run that answers, unless a person has set it otherwise: equal
+        requests are what finds the recorded replies. Raises `UnknownRun`."""
+        started: RunStarted | None = None
+        async for commit in commits(self.connection.log, self.connection.artifacts.text, request.recording):
+            assert isinstance(commit.events[0].payload, RunStarted)
+            started = commit.events[0].payload
+            break
+        assert started is not None
+        asked = {**started.settings.get("completion", {}), **request.settings.get("completion", {})}
+        return replace(request, settings={**request.settings, "completion": asked})
 
     async def resume(self, run: str, *, unsafe: bool = False) -> Launch:
         """Take up an open run: verify what is recorded with today's plugins, then go on. A finished one is returned as

@@ -44,7 +44,8 @@ NOT_RESULTS = (EffectStarted, EffectAttemptFailed, EffectDuplicated, CancelReque
 class OpenIntent:
     """An intent without a result. `view` is the trajectory at its own position; `starts` counts recorded attempts that
     began, `forgiven` those of them that a suspension called off, `failures` those that were recorded as failed;
-    `children` are the results of its child intents by id."""
+    `children` are the results of its child intents by id. For a child intent, `occurrence` counts those with the same
+    arguments that the run asked before it."""
 
     event: Event
     view: Trajectory
@@ -54,6 +55,7 @@ class OpenIntent:
     failures: int = 0
     cancel: str = ""
     children: dict[str, Event] = field(default_factory=dict)
+    occurrence: int = 0
 
 
 class RunState:
@@ -80,6 +82,7 @@ class RunState:
         self.cursors = [Cursor(p) for p in plugins]
         self.open: dict[str, OpenIntent] = {}
         self.fresh: list[str] = []
+        self.asked: dict[str, int] = {}
         self.started: RunStarted | None = None
         self.finished: RunFinished | None = None
         self.pins: tuple[PluginPin, ...] = ()
@@ -135,7 +138,11 @@ class RunState:
         if isinstance(payload, Intent):
             parent = event.cause if event.cause in self.open and event.by == self._performer(event.cause) else ""
             view = self.trajectory.snapshot() if self.views else self.trajectory
-            self.open[event.id] = OpenIntent(event, view, parent)
+            found = self.open[event.id] = OpenIntent(event, view, parent)
+            if parent:
+                digest = self.codec.argument_digest_of(event.type, event.tv, event.raw)
+                found.occurrence = self.asked.get(digest, 0)
+                self.asked[digest] = found.occurrence + 1
             self.fresh.append(event.id)
             return
         if event.cause in self.open and not isinstance(payload, NOT_RESULTS) and event.id == result_id(event.cause):

@@ -38,6 +38,9 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of every draw and model.")
 @click.option("--search", default="", metavar="NAME", help="Search plugin (see `gome plugins`).")
 @click.option("--reasoner", default="", metavar="NAME", help="Reasoner plugin.")
+@click.option(
+    "--completions", default="", metavar="NAME", help="Who asks models; recorded:RUN answers from a recorded run."
+)
 @click.option("--fallback", default="", metavar="NAME", help="Reasoner that goes on when the model is gone for good.")
 @click.option("--profile", default="", metavar="NAME", help="Named set of settings (default robust).")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. guard.enabled=false.")
@@ -113,6 +116,11 @@ def _request(flags: dict[str, Any], settings: Settings) -> Request:
         drop=tuple(flags["drop"]),
         split_seed=flags["split_seed"],
     )
+    asking, _, recording = str(flags["completions"]).partition(":")
+    tables = dict(settings.plugins)
+    if recording:
+        tables[asking] = {**tables.get(asking, {}), "run": recording}
+    named = {"search": flags["search"], "reasoner": flags["reasoner"], "completion": asking}
     return Request(
         spec=flags["task"],
         options=options,
@@ -120,10 +128,11 @@ def _request(flags: dict[str, Any], settings: Settings) -> Request:
         seed=flags["seed"],
         budget=budget,
         traces=flags["traces"],
-        named={**settings.roles, **{role: flags[role] for role in ("search", "reasoner") if flags[role]}},
+        named={**settings.roles, **{role: name for role, name in named.items() if name}},
         profile=settings.profile or DEFAULT_PROFILE,
-        settings=settings.plugins,
+        settings=tables,
         fallback=settings.fallback,
+        recording=recording,
         unsafe=flags["unsafe"],
     )
 
