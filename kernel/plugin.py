@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from gome.events import Draw, Event, Intent, Payload, RunStarted, SubmissionGraded, Trajectory
+from gome.events import CompletionRole, Draw, Event, Intent, Payload, RunStarted, SubmissionGraded, Task, Trajectory
 from gome.kernel.errors import UnknownRun
 
 if TYPE_CHECKING:
@@ -141,6 +141,19 @@ class Check:
     advice: str = ""
 
 
+@dataclass(frozen=True)
+class Calls:
+    """How often a plugin expects to make one call to a language model, for `gome run --dry-run`: `per_step` and
+    `per_run` times, with about so many tokens each (prompt, reply)."""
+
+    name: str
+    role: CompletionRole
+    tokens_in: int
+    tokens_out: int
+    per_step: float = 0.0
+    per_run: float = 0.0
+
+
 def nothing() -> None:
     """The state of a plugin that keeps none."""
     return None
@@ -167,6 +180,7 @@ class Plugin:
     arguments. `effects` lists the intents that `perform` carries out. `emits` registers payload types of its own with
     the codec. `settings` is a msgspec struct with defaults for its table in the settings. `commands` adds CLI verbs,
     `checks` lines to `gome doctor`.
+    `calls(settings, task)` forecasts its calls to language models from its table in the settings.
     `default` marks the one that a role takes when none is named. `needs` names optional roles (`completion`) that a run
     with this plugin must fill.
     """
@@ -188,5 +202,6 @@ class Plugin:
     checks: Callable[[], Sequence[Check]] | None = None
     default: bool = False
     needs: tuple[Role, ...] = ()
+    calls: Callable[[dict[str, Any], Task], Sequence[Calls]] | None = None
     modules: tuple[str, ...] = field(default=())
     """Packages whose source the pin's digest covers; empty means the package that defines `decide` or `perform`."""

@@ -20,6 +20,7 @@ from gome.kernel.cli.progress import Progress
 from gome.kernel.diagnostics import configure
 from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import UsageError
+from gome.kernel.forecast import forecast
 from gome.kernel.profiles import find_profile
 from gome.kernel.report import headline, number
 from gome.kernel.results import Summary
@@ -153,6 +154,7 @@ def _dry_run(settings: Settings, request: Request, as_json: bool) -> None:
     tables = resolve_settings(plugins, request, settings)
     prepared, findings = prepare(request, settings.home)
     task = prepared.task
+    expected = forecast(plugins, tables, task, request.budget.steps)
     plan = {
         "task": task.name,
         "kind": task.kind,
@@ -164,6 +166,7 @@ def _dry_run(settings: Settings, request: Request, as_json: bool) -> None:
         "capacity": settings.capacity,
         "traces": request.traces,
         "settings": tables,
+        "completions": msgspec.to_builtins(expected) if as_json else expected.lines(),
         "findings": [str(f) for f in findings],
         "notices": list(prepared.notices),
     }
