@@ -97,10 +97,18 @@ class Comparison(Struct, frozen=True, omit_defaults=True):
     correlation: float = 0.0
 
 
+class Doubt(Struct, frozen=True, omit_defaults=True):
+    """A sign that a valid score is not to be believed: its name, a sentence, and the figures behind it."""
+
+    name: str
+    evidence: str
+    figures: dict[str, float] = field(default_factory=dict)
+
+
 class SubmissionScored(Payload, frozen=True):
     """A valid submission and its public validation score (mean over folds), with the folds' scores and the bootstrap
     standard error. `diagnostics` are the scorer's own (error by slice, slope of residual on prediction, calibration,
-    share of outliers, residual correlation with earlier attempts)."""
+    share of outliers, residual correlation with earlier attempts). `doubts` are reasons to audit it."""
 
     attempt: str
     purpose: Purpose
@@ -113,6 +121,7 @@ class SubmissionScored(Payload, frozen=True):
     comparisons: tuple[Comparison, ...] = ()
     diagnostics: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Artifact] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
 
 
 class SubmissionRejected(Payload, frozen=True):

@@ -19,6 +19,7 @@ from gome.events import (
     CodeWritten,
     Comparison,
     DataProfiled,
+    Doubt,
     Draw,
     Event,
     ExecutionFinished,
@@ -158,6 +159,7 @@ class Driver:
         feedback: FeedbackGiven | bool | None = True,
         members: bool = False,
         planned: bool = True,
+        doubts: tuple[Doubt, ...] = (),
     ) -> list[Payload]:
         """An attempt up to its feedback; `against` are comparisons (difference, row standard error) by attempt."""
         if planned:
@@ -178,6 +180,7 @@ class Driver:
             seed=self.seed,
             comparisons=tuple(Comparison(n, d, s) for n, (d, s) in (against or {}).items()),
             outputs={"oof.csv": artifact(f"{name}.oof"), "submission.csv": artifact(f"{name}.sub")},
+            doubts=doubts,
         )
         said = self.say(scored)
         if feedback is True:

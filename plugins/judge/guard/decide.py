@@ -3,9 +3,9 @@
 An attempt is compared with the solution it builds on, paired on the same rows and folds. Clearly better is taken,
 clearly worse refused. Better by at most two σ: both run again on the next partition of the folds (the parent once only,
 whoever asks), and the mean decides. A tie is taken only for lower cost or better alignment, and only while the trace's
-best is not left by more than σ. A gain above four σ, or an opinion that the score misleads, must pass a masked-fold
-audit first. The first valid solution of a run also runs with two other seeds, to learn what a seed is worth; nobody
-waits for that. Once final selection has begun, nothing is asked any more: what is known decides.
+best is not left by more than σ. A gain above four σ, a scorer's doubt or an opinion that the score misleads must pass a
+masked-fold audit first. The first valid solution of a run also runs with two other seeds, to learn what a seed is
+worth; nobody waits for that. Once final selection has begun, nothing is asked any more: what is known decides.
 """
 
 from __future__ import annotations
@@ -123,11 +123,12 @@ def _consider(state: Guarding, attempt: str, draw: Draw) -> Sequence[Payload]:
         return [_conclude(state, record)]
     reference = reference_of(state, record)
     evidence = evidence_of(state, record, reference)
-    doubtful = record.feedback is not None and not record.feedback.aligned
+    doubtful = bool(record.scored.doubts) or (record.feedback is not None and not record.feedback.aligned)
     if reference is None:
         # Programs rendered from a closed vocabulary cannot read what they are not given; others may, from the start.
         wary = record.request is not None and not record.request.trusted and evidence is not None
-        if wary and evidence and suspicious(evidence, state.settings.audit_above) and audit_fits(state, record):
+        odd = evidence is not None and suspicious(evidence, state.settings.audit_above)
+        if (record.scored.doubts or (wary and odd)) and audit_fits(state, record):
             return ask_audit(state, record, draw)
         return [_conclude(state, record)]
     assert evidence is not None
@@ -195,6 +196,13 @@ def _conclude(state: Guarding, record: Record) -> Payload:
         if record.request is None or not record.request.trusted:
             return refuse("audit", f"{evidence.in_sigmas:.1f} σ better than {name} without an audit: there was no time")
         return accept("gain", f"better than {name} by {evidence.in_sigmas:.1f} σ; the audit is left to final selection")
+    if (
+        record.scored.doubts
+        and better(evidence)
+        and not passed
+        and (record.request is None or not record.request.trusted)
+    ):
+        return refuse("audit", f"{record.scored.doubts[0].evidence}, and there was no time for an audit")
     repeated = repeat_of(state, record, reference)
     if repeated is not None:
         evidence = mean_of([evidence, repeated])

@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from gome.events import Comparison, ScoreRequested, SubmissionRejected, SubmissionScored, Task
+from gome.events import Comparison, ScoreRequested, SubmissionRejected, SubmissionScored
 from gome.kernel.plugin import Artifacts
 from gome.plugins.scorer.metrics.bootstrap import resampled, resamples_for, standard_error
 from gome.plugins.scorer.metrics.check import out_of_fold, submission
-from gome.plugins.scorer.metrics.formulas import value
+from gome.plugins.scorer.metrics.formulas import constant, value
 from gome.plugins.scorer.metrics.score import rejected
 from gome.plugins.scorer.metrics.tables import (
-    Floats,
     RowIds,
     TableError,
     fold_numbers,
@@ -36,18 +35,6 @@ DATA_SHARE, LOG_LOSS_SHARE = 0.02, 0.03
 the hungriest: probabilities stay timid while rows are few."""
 ERRORS = 2.0
 """Paired standard errors allowed."""
-
-
-def constant(task: Task, known: Floats, rows: int) -> Floats:
-    """The prediction of somebody who has only seen the other folds' targets."""
-    if task.kind == "multiclass":
-        shares = np.bincount(known.astype(np.int64), minlength=len(task.classes)) / len(known)
-        return np.tile(shares, (rows, 1))
-    if task.metric.name == "rmsle":
-        return np.full(rows, np.expm1(np.log1p(known).mean()))
-    if task.metric.name in ("mae", "mape"):
-        return np.full(rows, float(np.median(known)))
-    return np.full(rows, float(known.mean()))
 
 
 def audit(store: Artifacts, asked: ScoreRequested, seed: int) -> SubmissionScored | SubmissionRejected:

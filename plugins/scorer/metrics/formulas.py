@@ -211,3 +211,15 @@ def value(task: Task, truth: Floats, predicted: Floats) -> float:
     columns, combine = moments(task, truth, predicted)
     with np.errstate(all="ignore"):
         return float(combine(columns.mean(axis=0)))
+
+
+def constant(task: Task, known: Floats, rows: int) -> Floats:
+    """The prediction of somebody who has only seen the other folds' targets."""
+    if task.kind == "multiclass":
+        shares = np.bincount(known.astype(np.int64), minlength=len(task.classes)) / len(known)
+        return np.tile(shares, (rows, 1))
+    if task.metric.name == "rmsle":
+        return np.full(rows, np.expm1(np.log1p(known).mean()))
+    if task.metric.name in ("mae", "mape"):
+        return np.full(rows, float(np.median(known)))
+    return np.full(rows, float(known.mean()))

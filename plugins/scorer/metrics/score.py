@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from gome.events import Against, Artifact, Comparison, ScoreRequested, SubmissionRejected, SubmissionScored, Task
+from gome.events import Against, Artifact, Comparison, Doubt, ScoreRequested, SubmissionRejected, SubmissionScored, Task
 from gome.kernel.plugin import Artifacts
 from gome.plugins.scorer.metrics.bootstrap import fold_resamples, fold_values, standard_error
 from gome.plugins.scorer.metrics.check import OutOfFold, out_of_fold, submission
 from gome.plugins.scorer.metrics.diagnose import correlation, diagnose, residuals
+from gome.plugins.scorer.metrics.doubts import doubts
 from gome.plugins.scorer.metrics.tables import (
     Floats,
     Ints,
@@ -65,8 +66,11 @@ def score(store: Artifacts, asked: ScoreRequested, seed: int) -> SubmissionScore
         return rejected(asked, f"{task.metric.name} is undefined on every fold of these out-of-fold predictions")
     resamples = fold_resamples(task, truth, everyone, folds, seed)
     diagnostics: dict[str, Any] = {}
+    suspected: tuple[Doubt, ...] = ()
+    overall = float(by_fold[0][defined].mean())
     if asked.purpose == "full":
         diagnostics = diagnose(task, truth, own.predicted, frame_of(store, task.train))
+        suspected = doubts(store, asked, truth, own.predicted, folds, overall)
         left = residuals(task, truth, own.predicted)
         others = [(name, r) for name, r in _readable(store, asked, asked.others, folds)]
         diagnostics["correlation"] = {
@@ -75,7 +79,7 @@ def score(store: Artifacts, asked: ScoreRequested, seed: int) -> SubmissionScore
     return SubmissionScored(
         attempt=asked.attempt,
         purpose=asked.purpose,
-        score=float(by_fold[0][defined].mean()),
+        score=overall,
         fold_scores=tuple(float(v) for v in by_fold[0][defined]),
         se=standard_error(resamples[0]),
         seed=asked.seed,
@@ -86,6 +90,7 @@ def score(store: Artifacts, asked: ScoreRequested, seed: int) -> SubmissionScore
         ),
         diagnostics=diagnostics,
         outputs=asked.outputs,
+        doubts=suspected,
     )
 
 

@@ -10,6 +10,7 @@ from gome.events import (
     Budget,
     CancelRequested,
     CodeRejected,
+    Doubt,
     EffectCancelled,
     EffectFailed,
     ExecutionFinished,
@@ -234,6 +235,25 @@ def test_an_opinion_that_the_score_misleads_asks_for_an_audit() -> None:
     run.run(audit, 0.7)
     verdict = run.verdict("a2")
     assert isinstance(verdict, AttemptAccepted) and "audited" in verdict.reason
+
+
+def test_a_doubt_of_the_scorer_asks_for_an_audit_whoever_wrote_the_program() -> None:
+    run = guarded()
+    doubt = (Doubt("claim", "the program says 0.1; its predictions come to 0.7"),)
+    audit = masked(run, run.attempt("a2", 0.7, parent="a1", against={"a1": (0.3, 0.1)}, doubts=doubt))
+    run.run(audit, 0.7)
+    verdict = run.verdict("a2")
+    assert isinstance(verdict, AttemptAccepted) and "audited" in verdict.reason
+
+
+def test_a_doubted_gain_is_refused_with_the_evidence_when_there_is_no_time_for_an_audit() -> None:
+    run = guarded()
+    run.active = 990.0
+    doubt = (Doubt("claim", "the program says 0.1; its predictions come to 0.7"),)
+    run.attempt("a2", 0.7, parent="a1", against={"a1": (0.3, 0.1)}, doubts=doubt, trusted=False)
+    verdict = run.verdict("a2")
+    assert isinstance(verdict, AttemptRejected) and verdict.rule == "audit"
+    assert "its predictions come to 0.7, and there was no time for an audit" in verdict.reason
 
 
 def test_a_stranger_s_first_program_is_audited_when_it_is_too_good() -> None:
