@@ -42,6 +42,22 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def _choices(s: Summary) -> list[str]:
+    """What other rules of final selection would have handed in, and the selection loss where answers are known."""
+    if len(s.choices) < 2:
+        return []
+    graded = any(c.hidden is not None for c in s.choices)
+    out = ["## What other rules would have handed in", ""]
+    if graded:
+        out += ["The loss is the distance to the best hidden score of any valid attempt; no decision has seen it.", ""]
+    out += ["| rule | attempt | validation |" + (" hidden | loss |" if graded else "")]
+    out += ["|---|---|---|" + ("---|---|" if graded else "")]
+    for c in s.choices:
+        row = f"| {c.rule} | {c.attempt} | {number(c.score)} |"
+        out.append(row + (f" {number(c.hidden)} | {number(c.loss, '+')} |" if graded else ""))
+    return [*out, ""]
+
+
 def report(s: Summary, t: Trajectory) -> str:
     """The whole report as Markdown."""
     assert t.started is not None
@@ -66,6 +82,7 @@ def report(s: Summary, t: Trajectory) -> str:
             "`GOME_THREADS`); with `--train`, `--test`, `--out` it fits and scores other tables.",
             "",
         ]
+    out += _choices(s)
     if s.payers:
         out += ["## Changes that paid most (validation)", "", "| attempt | trace | gain | noise | change |"]
         out += ["|---|---|---|---|---|"]

@@ -15,6 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from gome.events import BASELINE, Artifact, Attempt, ExecutionFinished, SubmissionGraded, Task, Trajectory
+from gome.kernel.choices import Choice, choices
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Artifacts
 
@@ -65,6 +66,7 @@ class Summary(Struct, frozen=True):
     seconds: float
     payers: tuple[Payer, ...]
     findings: tuple[str, ...]
+    choices: tuple[Choice, ...] = ()
     folder: str = ""
 
 
@@ -116,6 +118,7 @@ def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], e
             Payer(a.id, a.trace, a.hypothesis.statement if a.hypothesis else "", a.gain, a.noise) for a in payers[:6]
         ),
         findings=task.findings,
+        choices=choices(t, shown),
     )
 
 
