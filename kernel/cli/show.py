@@ -22,8 +22,12 @@ NUMBERS = ("trace", "score", "hidden", "gain")
 @click.command("show")
 @over_run
 @click.option("--attempt", default="", metavar="A", help="Code, diff to its parent, diagnostics and feedback of one.")
-def show(run: str, attempt: str, nats: str, as_json: bool) -> None:
-    """Show RUN: its result and a table of its attempts, or one of them."""
+@click.option("--calls", is_flag=True, help="Calls to language models: what worked, tokens, price.")
+def show(run: str, attempt: str, calls: bool, nats: str, as_json: bool) -> None:
+    """Show RUN: its result and a table of its attempts, one of them, or its calls to language models."""
+    if calls:
+        _calls(run, nats, as_json)
+        return
 
     async def read() -> tuple[RunState, dict[str, SubmissionGraded]]:
         from gome.kernel.connect import grades
@@ -44,6 +48,50 @@ def show(run: str, attempt: str, nats: str, as_json: bool) -> None:
         _attempt(run, state.trajectory, _named(run, state.trajectory, attempt), hidden, as_json)
     else:
         _run(run, state, hidden, as_json)
+
+
+def _calls(run: str, nats: str, as_json: bool) -> None:
+    from gome.kernel.calls import CallRow, Calls
+    from gome.kernel.history import commits
+
+    async def read() -> list[CallRow]:
+        async with opened(nats) as connection:
+            found = Calls()
+            async for commit in commits(connection.log, connection.artifacts.text, run):
+                for event in commit.events:
+                    found.apply(event)
+            return found.rows()
+
+    rows = complete(read)
+    if as_json:
+        for row in rows:
+            emit(row)
+        return
+    if not rows:
+        print(f"run {run} has asked no language model")
+        return
+    head = ["call", "model", "as", "asked", "answered", "again", "cut", "failed", "in", "out", "USD", "wait"]
+    table(
+        head,
+        [
+            [
+                r.name,
+                ", ".join(r.models),
+                ", ".join(r.modes),
+                r.asked,
+                r.answered,
+                r.again,
+                r.cut,
+                ", ".join(f"{count} {why}" for why, count in r.failures.items()),
+                f"{r.tokens_in:,}",
+                f"{r.tokens_out:,}",
+                "unknown" if r.money is None else f"{r.money:.4f}",
+                duration(r.wait),
+            ]
+            for r in rows
+        ],
+        right=("asked", "answered", "again", "cut", "in", "out", "USD", "wait"),
+    )
 
 
 def _named(run: str, t: Trajectory, name: str) -> Attempt:
