@@ -10,10 +10,13 @@ import hashlib
 
 from msgspec import Struct
 
+DIGEST = "sha256-"
+"""How every content address begins."""
+
 
 def digest_of(data: bytes) -> str:
     """Return the content address of some bytes: `sha256-` and 64 hex digits."""
-    return "sha256-" + hashlib.sha256(data).hexdigest()
+    return DIGEST + hashlib.sha256(data).hexdigest()
 
 
 class Artifact(Struct, frozen=True, omit_defaults=True):

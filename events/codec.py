@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gome.events.artifact import digest_of
+from gome.events.artifact import DIGEST, digest_of
 from gome.events.event import Cost, Event
 from gome.events.payload import Intent, Payload, Unknown
 from gome.events.record import Commit, Saying, Sealed
@@ -67,9 +67,10 @@ def decode_value(data: bytes) -> Any:
 
 
 def _texts(value: Any) -> Iterable[dict[str, Any]]:
-    """Every `Text` in plain JSON values, as the dict it is there, outermost first."""
+    """Every `Text` in plain JSON values, as the dict it is there, outermost first. A JSON schema says `$ref` too, but
+    refers to no digest."""
     if isinstance(value, dict):
-        if "$text" in value or "$ref" in value:
+        if "$text" in value or str(value.get("$ref", "")).startswith(DIGEST):
             yield value
         else:
             for v in value.values():

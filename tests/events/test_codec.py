@@ -18,8 +18,10 @@ from gome.events import (
     Codec,
     CodecError,
     CodeWritten,
+    CompletionRequested,
     DataProfiled,
     Intent,
+    Message,
     NoteAdded,
     Payload,
     RecallRequested,
@@ -161,6 +163,19 @@ def test_a_text_compares_equal_inline_pooled_and_moved_out(text: str) -> None:
     forms = {CODEC.canonical("CodeWritten", 1, data) for data in (inline, pooled, moved)}
     assert len(forms) == 1
     assert Text.of(text).digest == Text.of(text, pooled=True).digest
+
+
+def test_references_of_a_json_schema_are_no_texts() -> None:
+    schema = {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": {"A": {"type": "string"}}}
+    messages = (Message("user", Text.of("hello", pooled=True)),)
+    asked, shelf = CompletionRequested("c", "m", messages, schema=schema), Shelf()
+    data = move_out(stored(asked), shelf.put)
+    assert list(shelf.kept.values()) == [b"hello"]
+    found = CODEC.decode("CompletionRequested", 1, data, shelf.text)
+    assert (
+        isinstance(found, CompletionRequested) and found.schema == schema and str(found.messages[0].content) == "hello"
+    )
+    assert b'"$ref":"#/$defs/A"' in CODEC.canonical("CompletionRequested", 1, data)
 
 
 def test_a_text_that_is_not_resolved_says_so() -> None:
