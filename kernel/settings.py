@@ -84,12 +84,15 @@ class Settings:
         return [(key, redact(rows[key]), str(self.origins.get(key, "default"))) for key in order]
 
     def check_tables(self, known: Iterable[str]) -> None:
-        """Raise `UsageError` for a table whose name is not in `known`: the plugins' names."""
+        """Raise `UsageError` for a table whose name is not in `known`, the names of the run's plugins, unless only a
+        profile says something there: profiles are made for several sets of plugins."""
         names = set(known)
         for table in self.plugins:
             if table not in names:
-                mine = (origin for key, origin in self.origins.items() if f"{key}.".startswith(f"{dotted((table,))}."))
-                raise unknown(table, names, next(mine, None), "no plugin has settings of this name")
+                mine = [o for key, o in self.origins.items() if f"{key}.".startswith(f"{dotted((table,))}.")]
+                said = [origin for origin in mine if not origin.profile]
+                if said or not mine:
+                    raise unknown(table, names, next(iter(said), None), "no plugin has settings of this name")
 
     def export_secrets(self, environ: MutableMapping[str, str] = os.environ) -> None:
         """Put the secrets file's values into the environment, where plugins look for theirs; what is there stays."""
@@ -199,7 +202,7 @@ def _with_profile(layers: list[_Layer], profiles: Callable[[str], Mapping[str, A
         return layers
     place, layer = naming[-1]
     name = _checked(("profile",), layer.values["profile",], layer.origins["profile",])
-    origin = Origin(f"profile {name}")
+    origin = Origin(f"profile {name}", profile=True)
     values = flat(profiles(name))
     for key in values:
         if key[0] in ("home", "secrets", "profile"):

@@ -24,11 +24,13 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a value came from: `source` for people, and for files the text that holds `key`."""
+    """Where a value came from: `source` for people, and for files the text that holds `key`. What a `profile` says is
+    for whoever is in the run: the table of a plugin that is not is no error there."""
 
     source: str
     key: Key = ()
     text: str = field(default="", repr=False)
+    profile: bool = False
 
     @property
     def line(self) -> int:

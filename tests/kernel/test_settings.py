@@ -345,6 +345,17 @@ def test_profiles_are_found_by_name_in_plugin_packages(packages: list[str], tmp_
     assert ("gradient.kernel", "robust", "profile robust") in settings.explain()
 
 
+def test_a_profile_may_speak_of_plugins_that_are_not_in_the_run_and_a_person_may_not(tmp_path: Path) -> None:
+    def profile(name: str) -> dict[str, Any]:
+        return {"absent": {"depth": 3}, "gradient": {"draft": 0.1}}
+
+    read(tmp_path, flags={"profile": "p"}, profiles=profile).check_tables(["gradient"])
+    for said in ({"absent": {"depth": 4}}, {"absent": {"width": 4}}):
+        settings = read(tmp_path, flags={"profile": "p", **said}, profiles=profile)
+        with pytest.raises(UsageError, match=r"absent: no plugin has settings of this name"):
+            settings.check_tables(["gradient"])
+
+
 @pytest.mark.parametrize("key", ["home", "secrets", "profile", "nats_token"])
 def test_a_profile_may_not_say_where_things_are_kept(tmp_path: Path, key: str) -> None:
     with pytest.raises(UsageError, match=key):
