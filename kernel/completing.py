@@ -134,15 +134,30 @@ class Completer:
 
     @overload
     async def complete(
-        self, name: str, *, system: str, user: str, reply: type[T], role: CompletionRole = "researcher"
+        self,
+        name: str,
+        *,
+        system: str,
+        user: str,
+        reply: type[T],
+        role: CompletionRole = "researcher",
+        check: Callable[[T], None] | None = None,
     ) -> T: ...
 
     async def complete(
-        self, name: str, *, system: str, user: str, reply: type[Any] = str, role: CompletionRole = "researcher"
+        self,
+        name: str,
+        *,
+        system: str,
+        user: str,
+        reply: type[Any] = str,
+        role: CompletionRole = "researcher",
+        check: Callable[[Any], None] | None = None,
     ) -> Any:
         """Return the model's reply to a conversation of two messages, as text or as a value of type `reply`.
 
-        `name` names the call (a word, for people and for accounts), `role` chooses the model. Raises
+        `name` names the call (a word, for people and for accounts), `role` chooses the model. `check` looks at a value
+        of the right type and raises `ReplyError` where it cannot be meant; that goes back like any other error. Raises
         `CompletionUnavailable` when there is no reply, `ReplyUnusable` when none fits after `settings.repairs` repairs,
         `UsageError` when no model is set.
         """
@@ -151,7 +166,10 @@ class Completer:
         for _ in range(self.settings.repairs + 1):
             text = await self._whole(name, messages, reply, role)
             try:
-                return parse(text, reply)
+                value = parse(text, reply)
+                if check is not None:
+                    check(value)
+                return value
             except ReplyError as refused:
                 error = str(refused)
             messages += [

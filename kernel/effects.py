@@ -41,7 +41,7 @@ from gome.events import (
     started_id,
 )
 from gome.kernel.diagnostics import redact
-from gome.kernel.errors import GomeError, SandboxUnavailable, leaves
+from gome.kernel.errors import ChildEffectFailed, SandboxUnavailable, leaves
 from gome.kernel.live import LiveRun
 from gome.kernel.plugin import Artifacts, Context, Effect, Plugin, Result, VaultAccess, no_history
 from gome.kernel.spool import Spool
@@ -49,10 +49,6 @@ from gome.kernel.state import OpenIntent
 
 BACKOFF = (0.5, 2.0, 8.0)
 """Seconds to wait before the second, third and every further attempt."""
-
-
-class ChildEffectFailed(GomeError):
-    """A child intent made with `context.call` has failed for good or was cancelled."""
 
 
 class Pool(Protocol):

@@ -12,6 +12,7 @@
     ├── ArtifactMissing          exit 1   bytes named by an event are not in the store
     ├── PluginError              exit 2   a plugin cannot be loaded, found or does not fit
     ├── Diverged                 exit 4   a decision computed again differs from the recorded one
+    ├── ChildEffectFailed        exit 1   what an effect asked for failed for good, was called off or is beyond budget
     └── SandboxUnavailable       exit 1   programs cannot be isolated here (see `gome doctor`, or `--unsafe`)
 
 Messages say what happened, where, and what to try.
@@ -90,6 +91,10 @@ class PluginError(GomeError):
 
 class SandboxUnavailable(GomeError):
     """No sandbox can be made here and none may be done without."""
+
+
+class ChildEffectFailed(GomeError):
+    """A child intent made with `context.call` failed for good, was called off, or the budget does not allow it."""
 
 
 class Diverged(GomeError):

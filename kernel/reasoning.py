@@ -102,15 +102,29 @@ class ReasonContext:
 
     @overload
     async def complete(
-        self, name: str, *, system: str, user: str, reply: type[T], role: CompletionRole = "researcher"
+        self,
+        name: str,
+        *,
+        system: str,
+        user: str,
+        reply: type[T],
+        role: CompletionRole = "researcher",
+        check: Callable[[T], None] | None = None,
     ) -> T: ...
 
     async def complete(
-        self, name: str, *, system: str, user: str, reply: type[Any] = str, role: CompletionRole = "researcher"
+        self,
+        name: str,
+        *,
+        system: str,
+        user: str,
+        reply: type[Any] = str,
+        role: CompletionRole = "researcher",
+        check: Callable[[Any], None] | None = None,
     ) -> Any:
         """Ask a language model; see `gome.kernel.completing.Completer.complete`."""
         asking = Completer(self.call, self.completion, self.attempt.id)
-        return await asking.complete(name, system=system, user=user, reply=reply, role=role)
+        return await asking.complete(name, system=system, user=user, reply=reply, role=role, check=check)
 
     async def recall(self, candidates: Sequence[str], *, limit: int = 3) -> Sequence[Recollection]:
         """Ask the success memory what is worth knowing for some candidate hypotheses, at most `limit` attempts, most
@@ -167,6 +181,34 @@ def context_of(ctx: Context, attempt: str) -> ReasonContext:
         call=ctx.call,
         loop=loop_settings(ctx.started.settings),
         completion=completion_settings(ctx.started.settings),
+    )
+
+
+def proposed(attempt: str, answer: Proposed) -> HypothesisProposed | ProposalFailed:
+    """What a reasoner's answer for a step says as an event."""
+    if answer is None:
+        why = "the reasoner has nothing left to propose"
+        return ProposalFailed(attempt=attempt, reason=why, exhausted=True)
+    if isinstance(answer, Hypothesis):
+        answer = Proposal(answer)
+    return HypothesisProposed(
+        attempt=attempt,
+        hypothesis=answer.hypothesis,
+        challenges=answer.challenges,
+        considered=answer.considered,
+        chosen=answer.chosen,
+    )
+
+
+def reflected(attempt: str, feedback: Feedback) -> FeedbackGiven:
+    """What a reasoner's opinion of an attempt says as an event."""
+    return FeedbackGiven(
+        attempt=attempt,
+        accept=feedback.accept,
+        observations=feedback.observations,
+        reason=feedback.reason,
+        lesson=feedback.lesson,
+        aligned=feedback.aligned,
     )
 
 
@@ -230,29 +272,9 @@ def as_plugin(
     async def perform(event: Event, ctx: Context) -> Payload:
         if isinstance(event.payload, ProposalRequested):
             attempt = event.payload.attempt
-            answer = await _ask(reasoner.propose, context_of(ctx, attempt))
-            if answer is None:
-                why = "the reasoner has nothing left to propose"
-                return ProposalFailed(attempt=attempt, reason=why, exhausted=True)
-            if isinstance(answer, Hypothesis):
-                answer = Proposal(answer)
-            return HypothesisProposed(
-                attempt=attempt,
-                hypothesis=answer.hypothesis,
-                challenges=answer.challenges,
-                considered=answer.considered,
-                chosen=answer.chosen,
-            )
+            return proposed(attempt, await _ask(reasoner.propose, context_of(ctx, attempt)))
         attempt = cast(ReflectionRequested, event.payload).attempt
-        feedback = cast(Feedback, await _ask(reasoner.reflect, context_of(ctx, attempt)))
-        return FeedbackGiven(
-            attempt=attempt,
-            accept=feedback.accept,
-            observations=feedback.observations,
-            reason=feedback.reason,
-            lesson=feedback.lesson,
-            aligned=feedback.aligned,
-        )
+        return reflected(attempt, cast(Feedback, await _ask(reasoner.reflect, context_of(ctx, attempt))))
 
     return Plugin(
         name=name,
