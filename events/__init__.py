@@ -221,6 +221,8 @@ from gome.events.score import (
 from gome.events.selection import (
     Candidate,
     CandidateRerun,
+    OpinionGiven,
+    OpinionRequested,
     SelectionFailed,
     SelectionStarted,
     SubmissionSelected,
@@ -372,6 +374,8 @@ __all__ = [
     "Network",
     "NonNegative",
     "NoteAdded",
+    "OpinionGiven",
+    "OpinionRequested",
     "Ordinal",
     "Origin",
     "Payload",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from gome.events.artifact import Text
 from gome.events.payload import Intent, Payload
 
 
 class ReflectionRequested(Intent, frozen=True):
-    """Asks the run's reasoner what an attempt has taught."""
+    """Asks the run's reasoner what an attempt has taught. `scenario` is what it has found out about the task before,
+    as in `ProposalRequested`."""
 
     attempt: str
+    scenario: Text = Text(text="")
     volatile: ClassVar[tuple[str, ...]] = ("attempt",)
 
 

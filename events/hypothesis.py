@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from msgspec import Struct, field
 
+from gome.events.artifact import Text
 from gome.events.payload import Intent, Payload
 
 
@@ -59,13 +60,15 @@ class Hypothesis(Struct, frozen=True, omit_defaults=True):
 
 
 class ProposalRequested(Intent, frozen=True):
-    """Asks the run's reasoner for one hypothesis for a planned step."""
+    """Asks the run's reasoner for one hypothesis for a planned step. `scenario` is what the reasoner has found out
+    about the task before ("" text for nothing), in its own words."""
 
     attempt: str
     trace: int
     parent: str = ""
     kind: str = "draft"
     stage: str = "draft"
+    scenario: Text = Text(text="")
     volatile: ClassVar[tuple[str, ...]] = ("attempt",)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec import Struct
 
 from gome.events.artifact import Artifact, Text
-from gome.events.payload import Payload
+from gome.events.payload import Intent, Payload
 
 
 class SelectionStarted(Payload, frozen=True):
@@ -33,6 +35,21 @@ class Candidate(Struct, frozen=True, omit_defaults=True):
     rank_score: float = 0.0
     reruns: int = 0
     audited: str = ""
+
+
+class OpinionRequested(Intent, frozen=True):
+    """Asks the run's reasoner in which order it would hand in some candidates; it is shown their programs, validation
+    scores and feedback. Reasoners without an opinion do not perform it, which fails the effect."""
+
+    candidates: tuple[Candidate, ...]
+    volatile: ClassVar[tuple[str, ...]] = ()
+
+
+class OpinionGiven(Payload, frozen=True):
+    """Every candidate's attempt, the one to hand in first, and why. It decides nothing."""
+
+    order: tuple[str, ...]
+    reason: str = ""
 
 
 class SubmissionSelected(Payload, frozen=True):
