@@ -42,6 +42,7 @@ plugin = Plugin(
     perform=_perform,
     emits=(ScenarioRequested, ScenarioAnalysed, ScenarioFailed),
     settings=Settings,
+    needs=("completion",),
     modules=("gome.plugins.reasoner.gome",),
 )
 """What the entry point names."""

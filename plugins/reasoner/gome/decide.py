@@ -24,7 +24,6 @@ from gome.events import (
     ProposalFailed,
     ProposalRequested,
     ReflectionRequested,
-    RoleHandedOver,
     RunForked,
     SelectionStarted,
     StepPlanned,
@@ -57,7 +56,6 @@ READS: tuple[type[Payload], ...] = (
     AttemptRejected,
     SelectionStarted,
     RunForked,
-    RoleHandedOver,
 )
 ANSWERS: tuple[type[Payload], ...] = (
     DataProfiled,
@@ -71,7 +69,6 @@ ANSWERS: tuple[type[Payload], ...] = (
     EffectCancelled,
     AttemptRejected,
     RunForked,
-    RoleHandedOver,
 )
 
 
@@ -91,7 +88,6 @@ class Asking:
     unproposed: set[str] = field(default_factory=set)
     accepted: bool = False
     stopped: bool = False
-    retired: bool = False
 
 
 def evolve(state: Asking, event: Event) -> Asking:
@@ -139,8 +135,6 @@ def evolve(state: Asking, event: Event) -> Asking:
         case SelectionStarted():
             state.stopped = True
             state.waiting.clear()
-        case RoleHandedOver(role="reasoner", after=after):
-            state.retired = after != NAME
     return state
 
 
@@ -159,8 +153,6 @@ def _close(state: Asking, attempt: str) -> None:
 
 def decide(state: Asking, event: Event, draw: Draw) -> Sequence[Payload]:
     """Answer one event."""
-    if state.retired:
-        return []
     match event.payload:
         case DataProfiled():
             return [] if state.round or state.stopped else [ScenarioRequested(round=1)]
@@ -170,7 +162,7 @@ def decide(state: Asking, event: Event, draw: Draw) -> Sequence[Payload]:
             lost = state.failed_in_a_row >= GIVE_UP and not state.accepted
             if lost and not state.analysing and not state.stopped:
                 return [ScenarioRequested(round=state.round + 1)]
-        case RunForked() | RoleHandedOver():
+        case RunForked():
             # Whoever did this before us may have left steps open; what the prefix holds of ours is not asked again.
             first = [] if state.round or state.stopped else [ScenarioRequested(round=1)]
             owed = [_reflection(state, attempt) for attempt in state.scored]

@@ -1,7 +1,8 @@
 """The selection `reruns`: runs the best accepted programs again with other seeds and folds and hands in their mean.
 
 `state.py` is the fold, `ranking.py` the arithmetic, `decide.py` the decisions, `average.py` (pandas) the one effect.
-The settings table is `[reruns]`; its `policy` chooses `reruns`, `resplit`, `best_validation` or `last_accepted`.
+The settings table is `[reruns]`; its `policy` chooses `reruns`, `resplit`, `best_validation`,
+`last_accepted` or `opinion`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from gome.events import (
     ExecutionRequested,
     FoldMasked,
     MaskRequested,
+    OpinionGiven,
+    OpinionRequested,
     Payload,
     RunForked,
     RunStarted,
@@ -72,6 +75,8 @@ plugin = Plugin(
         StopRequested,
         BudgetExhausted,
         AlarmRang,
+        OpinionRequested,
+        OpinionGiven,
         SelectionStarted,
         SelectionPlanned,
         AverageRequested,
@@ -92,6 +97,7 @@ plugin = Plugin(
         StopRequested,
         BudgetExhausted,
         AlarmRang,
+        OpinionGiven,
         SelectionStarted,
         SubmissionAveraged,
     ),

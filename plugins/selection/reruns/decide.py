@@ -22,6 +22,8 @@ from gome.events import (
     EffectFailed,
     Event,
     FoldMasked,
+    OpinionGiven,
+    OpinionRequested,
     Payload,
     RunForked,
     SelectionFailed,
@@ -47,9 +49,15 @@ def decide(state: Selecting, event: Event, draw: Draw) -> Sequence[Payload]:
             return _hand_in(state, averaged=False)
         case SelectionStarted() | AttemptAccepted() | AttemptRejected() | RunForked() if state.plan is None:
             # The judge decides on this very event about what is still open: its verdicts are worth waiting for.
-            if state.unjudged and not state.hurry:
+            if state.asking or (state.unjudged and not state.hurry):
                 return []
+            if state.settings.policy == "opinion" and not state.hurry and (standing := candidates_of(state)):
+                return [OpinionRequested(candidates=tuple(map(_row, standing[: state.settings.candidates])))]
             return begin(state, draw) or _hand_in(state, averaged=False)
+        case OpinionGiven():
+            return _hand_in(state, averaged=False)
+        case EffectFailed(kind="OpinionRequested") | EffectCancelled(kind="OpinionRequested"):
+            return _hand_in(state, averaged=False)
         case FoldMasked(partition=partition, fold=fold) if (partition, fold) == AUDIT and state.plan:
             waiting = [state.entries[name] for name in state.plan.audited if name in state.auditing]
             return [audit_run(state, entry) for entry in waiting]
@@ -106,14 +114,31 @@ def _hand_in(state: Selecting, *, averaged: bool) -> Sequence[Payload]:
     standing = candidates_of(state)
     if standing and state.settings.policy == "last_accepted":
         return [_own(max(standing, key=lambda e: e.accepted_at), table, "last accepted")]
+    if standing and state.opinion and (favourite := _favourite(state, standing)):
+        return [_own(favourite, tuple(map(_row, standing)), f"the reasoner's choice: {state.opinion.reason}"[:500])]
     if standing:
         why = "best validation score"
+        if state.settings.policy == "opinion":
+            why += "; there was no opinion to be had"
         if state.settings.policy in ("reruns", "resplit"):
             why += "; no candidate could be run again" if state.plan else "; there was no time to run candidates again"
         return [_own(standing[0], table, why)]
     if state.baseline and state.baseline.scored and complete(state.baseline.scored) and state.baseline.request:
         return [_own(state.baseline, table, "no step was accepted; this is the baseline")]
     return [SelectionFailed(reason=_nothing(state))]
+
+
+def _row(entry: Entry) -> Candidate:
+    """A candidate that was not run again."""
+    assert entry.scored is not None
+    return Candidate(attempt=entry.attempt, score=entry.scored.score, se=entry.scored.se, audited=entry.audit)
+
+
+def _favourite(state: Selecting, standing: Sequence[Entry]) -> Entry | None:
+    """The first attempt of the reasoner's order that may still be handed in."""
+    assert state.opinion is not None
+    named = {entry.attempt: entry for entry in standing}
+    return next((named[name] for name in state.opinion.order if name in named), None)
 
 
 def _nothing(state: Selecting) -> str:

@@ -27,6 +27,8 @@ from gome.events import (
     FoldMasked,
     Ledger,
     MaskRequested,
+    OpinionGiven,
+    OpinionRequested,
     RunForked,
     RunStarted,
     ScoreRequested,
@@ -55,11 +57,13 @@ class RerunsSettings(Struct, frozen=True):
     """The table `[reruns]` of the settings.
 
     `policy`: `reruns` (candidates run again and are averaged), `resplit` (each once on a fresh partition, the best
-    there hands in its own submission), `best_validation`, `last_accepted`. `candidates` and `repeats` are upper
-    bounds, shrunk to the time left. `penalty` is λ, the standard errors by which a challenger has to beat the leader.
+    there hands in its own submission), `best_validation`, `last_accepted`, `opinion` (the reasoner's favourite of the
+    candidates hands in its own submission; where there is none, the best validation score). `candidates` and `repeats`
+    are upper bounds, shrunk to the time left. `penalty` is λ, the standard errors by which a challenger has to beat the
+    leader.
     """
 
-    policy: Literal["reruns", "resplit", "best_validation", "last_accepted"] = "reruns"
+    policy: Literal["reruns", "resplit", "best_validation", "last_accepted", "opinion"] = "reruns"
     candidates: int = 3
     repeats: int = 3
     penalty: float = 0.5
@@ -116,6 +120,8 @@ class Selecting:
     masked: dict[str, Artifact] | None = None
     intents: dict[str, Run | str] = field(default_factory=dict)
     masks: set[str] = field(default_factory=set)
+    asking: bool = False
+    opinion: OpinionGiven | None = None
     averaging: AverageRequested | None = None
     averaged: SubmissionAveraged | None = None
     closing: bool = False
@@ -195,6 +201,10 @@ def evolve(state: Selecting, event: Event) -> Selecting:
                 for seed, partition in zip(plan.seeds, plan.partitions, strict=True)
                 for attempt in plan.candidates
             }
+        case OpinionRequested():
+            state.asking = True
+        case OpinionGiven() as opinion:
+            state.opinion = opinion
         case AlarmRang(name=name) if name == CLOSING:
             state.closing = True
         case AverageRequested() as asked_mean:

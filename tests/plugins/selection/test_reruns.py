@@ -20,6 +20,8 @@ from gome.events import (
     ExecutionRequested,
     FoldMasked,
     MaskRequested,
+    OpinionGiven,
+    OpinionRequested,
     Payload,
     SelectionFailed,
     SelectionStarted,
@@ -198,6 +200,34 @@ def test_resplit_takes_the_best_of_a_fresh_partition_and_its_own_submission() ->
     rerun_all(run, asked, {"a1": [0.35], "a2": [0.5], "a3": [0.6]})
     found = outcome(run)
     assert (found.attempt, found.submission) == ("a1", artifact("a1.sub"))
+
+
+def test_by_opinion_the_reasoner_s_favourite_hands_in_its_own_submission() -> None:
+    run = run_of({"a1": 0.5, "a2": 0.3, "a3": 0.4, "a4": 0.9}, policy="opinion")
+    assert begin(run) == []
+    (asked,) = run.all(OpinionRequested)
+    assert [(c.attempt, c.score) for c in asked.candidates] == [("a2", 0.3), ("a3", 0.4), ("a1", 0.5)]
+    run.answer(asked, OpinionGiven(("a3", "a2", "a1"), "it overfits least"))
+    found = outcome(run)
+    assert (found.attempt, found.submission) == ("a3", artifact("a3.sub"))
+    assert "it overfits least" in found.reason
+
+
+def test_without_an_opinion_the_best_validation_score_is_handed_in_and_said_so() -> None:
+    run = run_of({"a1": 0.5, "a2": 0.3}, policy="opinion")
+    begin(run)
+    event = next(e for e in run.log if isinstance(e.payload, OpinionRequested))
+    run.say(EffectFailed(event.id, "OpinionRequested", 1, "nobody performs it"), cause=event.id)
+    assert outcome(run).attempt == "a2" and "no opinion" in outcome(run).reason
+
+
+def test_an_opinion_that_comes_after_the_time_is_nobody_s_concern() -> None:
+    run = run_of({"a1": 0.5, "a2": 0.3}, policy="opinion")
+    begin(run)
+    run.say(BudgetExhausted("seconds", 1000.0, 1000.0))
+    assert outcome(run).attempt == "a2"
+    run.answer(run.last(OpinionRequested), OpinionGiven(("a1", "a2")))
+    assert len(run.all(SubmissionSelected)) == 1
 
 
 def test_last_verdicts_are_waited_for() -> None:

@@ -15,7 +15,6 @@ from gome.events import (
     ProposalFailed,
     ProposalRequested,
     ReflectionRequested,
-    RoleHandedOver,
     RunForked,
     SelectionStarted,
     StepPlanned,
@@ -155,10 +154,7 @@ def test_nothing_is_proposed_once_final_selection_has_begun() -> None:
     assert proposals(run) == []
 
 
-@pytest.mark.parametrize("taking_over", [RunForked("p", 9, "h"), RoleHandedOver("reasoner", "other", "gome", "why")])
-def test_whoever_takes_over_reads_the_task_and_takes_up_what_was_left_open(
-    taking_over: RunForked | RoleHandedOver,
-) -> None:
+def test_whoever_takes_over_reads_the_task_and_takes_up_what_was_left_open() -> None:
     run, before = Driver(plugin), Driver()
     before.start()
     left = (StepPlanned("a1", 0, 1), MemoryRecalled("a1"), StepPlanned("a2", 1, 1), SubmissionScored("a2", "full", 1.0))
@@ -166,18 +162,10 @@ def test_whoever_takes_over_reads_the_task_and_takes_up_what_was_left_open(
         assert isinstance(payload, Payload)
         run._append(payload, "0" * 32, "", "other")
     run.log.clear()
-    run.say(taking_over)
+    run.say(RunForked("p", 9, "h"))
     assert len(run.all(ScenarioRequested)) == 1 and [r.attempt for r in run.all(ReflectionRequested)] == ["a2"]
     run.answer(run.last(ScenarioRequested), ScenarioAnalysed(1, READING))
     assert "a1" in proposals(run)
-
-
-def test_whoever_has_handed_over_says_nothing_more() -> None:
-    run = begun()
-    run.say(RoleHandedOver("reasoner", "gome", "playbook", "no key"))
-    planned(run, "a1")
-    run.say(SubmissionScored("a1", "full", 0.2))
-    assert proposals(run) == [] and run.all(ReflectionRequested) == []
 
 
 @pytest.mark.anyio
