@@ -61,7 +61,8 @@ class CompletionRequested(Intent, frozen=True):
 class CompletionReceived(Payload, frozen=True):
     """The reply. `request` is the argument digest of what was asked, `model` the one that served it (as the endpoint
     says), `finish` why it ended (`stop`, `length`, …), `first_token_seconds` the wait for the first one. Tokens, money
-    and seconds are in the envelope's cost. `tries` counts the HTTP requests it took."""
+    and seconds are in the envelope's cost; `estimated` says that the endpoint has not counted all of the tokens, so
+    that some are estimates from the lengths of texts. `tries` counts the HTTP requests it took."""
 
     name: str
     text: Text
@@ -72,6 +73,7 @@ class CompletionReceived(Payload, frozen=True):
     mode: ReplyMode = "text"
     first_token_seconds: float = 0.0
     tries: int = 1
+    estimated: bool = False
 
 
 class CompletionFailed(Payload, frozen=True):

@@ -14,7 +14,7 @@ from typing import Any
 from msgspec import Struct, field
 
 from gome.events.code import CodeRejected, CodeWritten
-from gome.events.completion import CompletionReceived
+from gome.events.completion import CompletionFailed, CompletionReceived
 from gome.events.effect import EffectCancelled, EffectFailed
 from gome.events.event import Event
 from gome.events.execution import ExecutionFinished
@@ -238,7 +238,7 @@ def _written(t: Trajectory, e: Event, p: CodeWritten) -> None:
         a.code = p
 
 
-def _completed(t: Trajectory, e: Event, p: CompletionReceived) -> None:
+def _completed(t: Trajectory, e: Event, p: CompletionReceived | CompletionFailed) -> None:
     if (a := t._attempt(p.attempt)) and e.cost:
         a.tokens += e.cost.tokens_in + e.cost.tokens_out
         a.money = None if a.money is None or e.cost.money is None else a.money + e.cost.money
@@ -338,6 +338,7 @@ _FOLDS: dict[type, Callable[..., None]] = {
     ProposalFailed: _failed,
     CodeWritten: _written,
     CompletionReceived: _completed,
+    CompletionFailed: _completed,
     CodeRejected: _failed,
     ExecutionFinished: _executed,
     SubmissionScored: _scored,

@@ -51,7 +51,8 @@ def _load(entry: EntryPoint, role: Role) -> Plugin:
         plugin = value
     elif role == "reasoner" and hasattr(value, "propose") and hasattr(value, "reflect"):
         reasoner = value() if isinstance(value, type) else value
-        plugin = as_plugin(reasoner, name=entry.name, modules=(entry.module,))
+        needs = tuple(getattr(reasoner, "needs", ()))
+        plugin = as_plugin(reasoner, name=entry.name, needs=needs, modules=(entry.module,))
     elif callable(value):
         plugin = value()
     else:
@@ -111,20 +112,15 @@ def choose(
     available = list(found)
     chosen: list[Plugin] = [lifecycle]
     for role in RUN_ROLES:
-        plugin = _one(available, role, named.get(role, ""), required=True)
-        if plugin is not None:
-            chosen.append(plugin)
+        chosen.append(_one(available, role, named.get(role, "")))
     needed = {role for plugin in chosen for role in plugin.needs}
     for role in OPTIONAL_ROLES:
         if role in needed or named.get(role):
-            plugin = _one(available, role, named.get(role, ""), required=True)
-            if plugin is not None:
-                chosen.append(plugin)
+            chosen.append(_one(available, role, named.get(role, "")))
     if "completion" in needed:
         chosen.append(handover)
     for handed in (r for r in RUN_ROLES if r in (fallbacks or {})):
-        after = _one(available, handed, (fallbacks or {})[handed], required=True)
-        assert after is not None
+        after = _one(available, handed, (fallbacks or {})[handed])
         chosen = [outgoing(pinned_modules(p)) if p.role == handed else p for p in chosen]
         chosen.append(standby(pinned_modules(after)))
     for f in available:
@@ -153,15 +149,14 @@ def fallbacks_of(found: Iterable[Found], chosen: Sequence[Plugin], reasoner: str
         if not plugin.needs:
             continue
         name = reasoner if plugin.role == "reasoner" else ""
-        after = _one(available, plugin.role, name, required=True)
-        assert after is not None
+        after = _one(available, plugin.role, name)
         if after.needs:
             raise PluginError(f"{after.role} {after.name} cannot stand in for {plugin.name}: it needs a model itself")
         stand_ins[plugin.role] = after.name
     return stand_ins
 
 
-def _one(available: Sequence[Found], role: Role, name: str, *, required: bool) -> Plugin | None:
+def _one(available: Sequence[Found], role: Role, name: str) -> Plugin:
     of_role = [f for f in available if f.role == role]
     if name:
         for f in of_role:
@@ -172,11 +167,11 @@ def _one(available: Sequence[Found], role: Role, name: str, *, required: bool) -
         have = ", ".join(f.name for f in of_role) or "none"
         raise PluginError(f"there is no {role} called {name}; installed: {have} (see `gome plugins`)")
     loaded = [f for f in of_role if f.plugin is not None]
-    default = [f for f in loaded if f.plugin and f.plugin.default] or (loaded if len(loaded) == 1 else [])
+    default = [f.plugin for f in loaded if f.plugin and f.plugin.default]
+    if not default and len(loaded) == 1 and loaded[0].plugin:
+        default = [loaded[0].plugin]
     if default:
-        return default[0].plugin
-    if not required:
-        return None
+        return default[0]
     broken = "; ".join(f"{f.name}: {f.error}" for f in of_role if f.error)
     why = f" ({broken})" if broken else ""
     raise PluginError(f"no default plugin for role {role}{why}; name one, or see `gome plugins`")

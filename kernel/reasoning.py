@@ -48,7 +48,7 @@ from gome.events import (
 )
 from gome.kernel.completing import Completer
 from gome.kernel.loop import CompletionSettings, LoopSettings, completion_settings, loop_settings
-from gome.kernel.plugin import Context, Effect, Plugin
+from gome.kernel.plugin import Context, Effect, Plugin, Role
 
 T = TypeVar("T")
 
@@ -229,9 +229,11 @@ def as_plugin(
     one_at_a_time: bool = False,
     settings: type | None = None,
     default: bool = False,
+    needs: tuple[Role, ...] = (),
     modules: tuple[str, ...] = (),
 ) -> Plugin:
-    """Wrap a reasoner. With `one_at_a_time` each proposal sees the ones before it, so that parallel traces never get
+    """Wrap a reasoner; one that calls `context.complete` says `needs=("completion",)` here or in an attribute `needs`.
+    With `one_at_a_time` each proposal sees the ones before it, so that parallel traces never get
     the same idea; a slow reasoner is better asked in parallel."""
 
     def evolve(state: _Asking, event: Event) -> _Asking:
@@ -300,5 +302,6 @@ def as_plugin(
         perform=perform,
         settings=settings,
         default=default,
+        needs=needs,
         modules=modules or (type(reasoner).__module__,),
     )

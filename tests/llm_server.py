@@ -227,8 +227,9 @@ class LLMServer:
             if there:
                 param = {"json_schema": "response_format", "json_object": "response_format"}.get(name, name)
                 param = "messages[0].role" if name == "system" else param
-                text = message or f"Unsupported parameter: '{param}' is not supported with this model."
-                return Reply(status=400, error=_error(text, param=None if message else param))
+                text = f"Unsupported parameter: '{param}' is not supported with this model."
+                error = _error(message, code="invalid_value") if message else _error(text, param=param)
+                return Reply(status=400, error=error)
         return None
 
 

@@ -117,7 +117,7 @@ def test_every_file_under_plugins_belongs_to_one_plugin() -> None:
 
 
 def test_plugins_use_the_public_part_of_the_kernel_only() -> None:
-    public = {"plugin", "errors", "reasoning", "completing", "loop", "tasks", "testing"}
+    public = {"plugin", "errors", "reasoning", "completing", "loop", "diagnostics", "tasks", "testing"}
     wrong = [
         i
         for i in imports("plugins")
