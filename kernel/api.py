@@ -79,7 +79,7 @@ async def finish(connection: Connection, launch: Launch, out: Path) -> Done:
     t = state.trajectory
     assert state.started is not None
     found = await grades(connection, launch.run) if state.finished else {}
-    summary = summarise(launch.run, t, found, state.ledger.executions)
+    summary = summarise(launch.run, t, found, state.ledger)
     if state.finished is not None:
         folder = folder_for(state.started.task, launch.run, out)
         summary = msgspec.structs.replace(summary, folder=str(folder))
@@ -160,6 +160,10 @@ def run(
     search: str = "",
     reasoner: str = "",
     fallback: str = "",
+    model: str = "",
+    base_url: str = "",
+    max_cost: float | None = None,
+    max_tokens: int | None = None,
     profile: str = "",
     settings: Mapping[str, Mapping[str, Any]] | None = None,
     out: str | Path | None = None,
@@ -175,6 +179,7 @@ def run(
     loaded = load(
         flags={"profile": profile or None, "fallback": fallback or None, **(settings or {})}, profiles=find_profile
     )
+    loaded.export_secrets()
     options = TaskOptions(
         target=target,
         test=Path(test) if test else None,
@@ -191,12 +196,19 @@ def run(
         options=options,
         run=run_id,
         seed=seed,
-        budget=Budget(seconds=seconds(time) if isinstance(time, str) else float(time), steps=steps),
+        budget=Budget(
+            seconds=seconds(time) if isinstance(time, str) else float(time),
+            steps=steps,
+            money=max_cost,
+            tokens=max_tokens,
+        ),
         traces=traces,
         named=named,
         profile=loaded.profile or DEFAULT_PROFILE,
         settings=loaded.plugins,
         fallback=loaded.fallback,
+        model=model,
+        base_url=base_url,
         unsafe=unsafe,
     )
     where = Path(out) if out else None

@@ -41,7 +41,7 @@ COLUMNS: dict[str, str] = {
     "reason": "the judge's reason, or why the attempt failed",
     "failure": "class of the failure; empty when it did not fail",
     "seconds": "wall seconds of all its executions",
-    "money": "USD spent on it",
+    "money": "USD spent on it; missing where a model's price is unknown",
     "tokens": "tokens spent on it",
     "planned_at": "active seconds of the run when it was planned",
     "ended_at": "active seconds of the run when it was judged; missing while undecided",

@@ -38,7 +38,7 @@ class Price(Struct, frozen=True):
 
 
 class CompletionSettings(Struct, frozen=True):
-    """How models are asked.
+    """How models are asked. (The plugin that asks is named beside these: `completion.plugin`.)
 
     `model` is asked wherever `researcher`, `developer` or `judge` name no other. `effort`, `temperature` and `seed` are
     sent only where set. `max_tokens` bounds one reply, reasoning included. A reply that does not fit its type is sent

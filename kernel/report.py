@@ -38,6 +38,22 @@ def headline(s: Summary) -> list[str]:
     return lines
 
 
+def spent(s: Summary) -> str:
+    """What language models took: calls, tokens, money; "" where none was asked."""
+    if not s.calls:
+        return ""
+    calls = "1 call" if s.calls == 1 else f"{s.calls:,} calls"
+    tokens = f"{s.tokens_in:,} tokens in, {s.tokens_out:,} out"
+    return f"{calls} to {', '.join(s.models)}: {tokens}, {dollars(s.money)}"
+
+
+def dollars(money: float | None) -> str:
+    """An amount of money as people read it; what is unknown is not nothing."""
+    if money is None:
+        return "cost unknown (no price in completion.prices)"
+    return f"${money:.4f}" if 0 < money < 1 else f"${money:,.2f}"
+
+
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
@@ -67,6 +83,7 @@ def report(s: Summary, t: Trajectory) -> str:
     out += [
         f"- {s.steps} steps ({s.accepted} accepted, {s.failed} failed), {s.executions} executions, "
         f"{s.seconds:.0f} s, outcome {s.outcome}" + (f": {s.reason}" if s.reason else ""),
+        *([f"- {asked}"] if (asked := spent(s)) else []),
         "",
     ]
     if t.selected:

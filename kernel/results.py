@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from gome.events import BASELINE, Artifact, Attempt, ExecutionFinished, SubmissionGraded, Task, Trajectory
+from gome.events import BASELINE, Artifact, Attempt, ExecutionFinished, Ledger, SubmissionGraded, Task, Trajectory
 from gome.kernel.choices import Choice, choices
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Artifacts
@@ -44,7 +44,8 @@ class Payer(Struct, frozen=True):
 
 class Summary(Struct, frozen=True):
     """The result of a run. Scores are in the metric's units; `None` where there is nothing (no hidden answers, nothing
-    handed in). `hidden` is only filled once the run is finished."""
+    handed in). `hidden` is only filled once the run is finished. `calls`, tokens and `money` (USD) are those of
+    language models; money is None where a price is unknown."""
 
     run: str
     task: str
@@ -67,6 +68,11 @@ class Summary(Struct, frozen=True):
     payers: tuple[Payer, ...]
     findings: tuple[str, ...]
     choices: tuple[Choice, ...] = ()
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    money: float | None = 0.0
+    models: tuple[str, ...] = ()
     folder: str = ""
 
 
@@ -87,8 +93,8 @@ def first_attempt(t: Trajectory) -> Attempt | None:
     return next((a for a in t.attempts.values() if a.accepted), None)
 
 
-def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], executions: int) -> Summary:
-    """Read a run's result off its trajectory. Hidden grades count only when the run is finished."""
+def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], ledger: Ledger) -> Summary:
+    """Read a run's result off its trajectory and ledger. Hidden grades count only when the run is finished."""
     assert t.started is not None
     task = t.started.task
     shown = grades if t.finished else {}
@@ -112,8 +118,13 @@ def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], e
         steps=len(t.attempts),
         accepted=len(t.accepted_attempts()),
         failed=sum(1 for a in t.attempts.values() if a.failure and a.accepted is False),
-        executions=executions,
+        executions=ledger.executions,
         seconds=t.active,
+        calls=ledger.completions,
+        tokens_in=sum(cost.tokens_in for cost in ledger.models.values()),
+        tokens_out=sum(cost.tokens_out for cost in ledger.models.values()),
+        money=None if ledger.money_unknown else ledger.money,
+        models=tuple(sorted(ledger.models)),
         payers=tuple(
             Payer(a.id, a.trace, a.hypothesis.statement if a.hypothesis else "", a.gain, a.noise) for a in payers[:6]
         ),

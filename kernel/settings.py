@@ -3,8 +3,9 @@
     defaults < profile < gome.toml < environment (GOME_…) < flags < --set KEY=VALUE
 
 A profile stands right below the source that names it: below gome.toml when that says `profile = "…"`, above it when
-GOME_PROFILE or a flag does. Keys of the kernel are top-level, so are roles (`search = "gradient"`); every table belongs
-to the plugin of its name and is checked by `plugin_settings` once plugins are known. Secrets come from the environment
+GOME_PROFILE or a flag does. Keys of the kernel are top-level, so are roles (`search = "gradient"`; the completion
+plugin stands in its table: `completion.plugin`); every other table belongs to the plugin of its name and is checked by
+`plugin_settings` once plugins are known. Secrets come from the environment
 or the secrets file only. Every value remembers where it came from, for errors and for `Settings.explain`.
 """
 
@@ -28,7 +29,9 @@ from gome.kernel.settings_plugins import at, plugin_settings, seconds, unknown
 __all__ = ["Origin", "Settings", "cores", "load", "plugin_settings", "seconds"]
 
 FILE = "gome.toml"
-ROLES = ("search", "reasoner", "mutator", "runner", "scorer", "judge", "memory", "selection", "completion")
+ROLES = ("search", "reasoner", "mutator", "runner", "scorer", "judge", "memory", "selection")
+ASKER = ("completion", "plugin")
+"""Where the plugin of the role `completion` is named: the role shares its name with a table of the kernel's."""
 SECRETS = ("nats_token", "nats_user", "nats_password")
 KEYS = {
     "home": "GOME_HOME",
@@ -76,7 +79,7 @@ class Settings:
     def explain(self) -> list[tuple[str, str, str]]:
         """Return (key, value, where it came from) for every setting, the kernel's first; secrets show as `***`."""
         rows = {key: str(getattr(self, "nats_url" if key == "nats" else key)) for key in KEYS if key != "secrets"}
-        rows |= self.roles
+        rows |= {dotted(ASKER) if role == ASKER[0] else role: name for role, name in self.roles.items()}
         rows |= {name: HIDDEN if getattr(self, name) else "" for name in SECRETS}
         rows |= {name: HIDDEN for name in self.secrets}
         rows |= {dotted(key): str(value) for key, value in flat(self.plugins).items()}
@@ -218,6 +221,10 @@ def _checked(key: Key, value: Any, origin: Origin) -> Any:
             f"{at(origin)}{name} is a secret; it comes from the variable GOME_{name.upper()} or from the secrets file "
             '(secrets = "FILE")'
         )
+    if key == ASKER[:1] and not isinstance(value, Mapping):
+        raise UsageError(f"{at(origin)}{name} is a table; its plugin is named by {dotted(ASKER)}")
+    if key == ASKER and not isinstance(value, str):
+        raise UsageError(f"{at(origin)}{dotted(key)}: a text is wanted here")
     if name not in KEYS and name not in ROLES:
         if len(key) == 1 and not isinstance(value, Mapping):
             raise unknown(name, [*KEYS, *ROLES], origin)
@@ -277,8 +284,8 @@ def _settings(
         nats_url=values.get(("nats",), ""),
         capacity=values.get(("capacity",)) or cores(),
         replicas=values.get(("replicas",), 1),
-        roles={role: values[role,] for role in ROLES if (role,) in values},
-        plugins=nested({key: value for key, value in values.items() if key[0] not in KEYS and key[0] not in ROLES}),
+        roles={key[0]: values[key] for key in (*((role,) for role in ROLES), ASKER) if key in values},
+        plugins=nested({k: v for k, v in values.items() if k[0] not in KEYS and k[0] not in ROLES and k != ASKER}),
         secrets=known,
         origins=named,
         **found,

@@ -40,6 +40,7 @@ from gome.kernel.errors import UnknownRun, UsageError
 from gome.kernel.history import commits, first_of
 from gome.kernel.live import LiveRun
 from gome.kernel.loop import TABLES
+from gome.kernel.models import check_models, overrides
 from gome.kernel.owner import owner_lock
 from gome.kernel.plugin import Plugin
 from gome.kernel.relay import Relay
@@ -62,8 +63,9 @@ DEFAULT_PROFILE = "robust"
 class Request:
     """What somebody asks for when starting a run. `named` maps a role to a plugin's name, `settings` is a table per
     plugin (from TOML, environment and `--set`); the table `performers` says `role = "queue"` for roles that workers
-    perform. `fallback` names the reasoner that goes on when a model's endpoint is gone, `recording`
-    the run (or file of records) that completions are answered from."""
+    perform. `fallback` names the reasoner that goes on when a model's endpoint is gone, `recording` the run (or file of
+    records) that completions are answered from; `model` and `base_url` are those of the command line and win over the
+    settings ("": not given)."""
 
     spec: str
     options: TaskOptions = field(default_factory=TaskOptions)
@@ -76,6 +78,8 @@ class Request:
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     fallback: str = ""
     recording: str = ""
+    model: str = ""
+    base_url: str = ""
     unsafe: bool = False
 
 
@@ -154,22 +158,38 @@ def _queued(table: Mapping[str, Any]) -> list[str]:
 
 def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Settings) -> dict[str, Any]:
     """The kernel's tables and each plugin's: defaults under what the person set. Raises `UsageError` for a table or key
-    that no plugin of this run knows."""
-    origins = settings.origins
-    settings.check_tables([*(p.name for p in plugins), *TABLES, "performers"])
-    tables: dict[str, Any] = {
-        name: msgspec.to_builtins(plugin_settings(name, struct, request.settings.get(name, {}), origins=origins))
-        for name, struct in TABLES.items()
-    }
-    for plugin in plugins:
-        table = request.settings.get(plugin.name, {})
-        if plugin.settings is not None:
-            tables[plugin.name] = msgspec.to_builtins(
-                plugin_settings(plugin.name, plugin.settings, table, origins=origins)
-            )
-        elif table:
-            raise UsageError(f"plugin {plugin.name} has no settings, but {sorted(table)[0]!r} was set for it")
+    that no installed plugin knows, for an option on the command line that means nothing to this run, and for a run that
+    would ask models without knowing which."""
+    installed = [f.plugin for f in discover() if f.plugin is not None]
+    idle = [p for p in installed if p not in plugins and p.name not in {c.name for c in plugins}]
+    settings.check_tables([*(p.name for p in (*plugins, *idle)), *TABLES, "performers"])
+    over = overrides(plugins, request.model, request.base_url)
+    tables: dict[str, Any] = {}
+    for name, struct in (*TABLES.items(), *((p.name, p.settings) for p in plugins)):
+        table = _table(name, struct, request, settings, over.get(name, {}))
+        if table is not None:
+            tables[name] = table
+    for plugin in idle:
+        # A file may hold the tables of several plugins; on the command line a plugin is set for the run at hand.
+        _table(plugin.name, plugin.settings, request, settings, {})
+        for key, origin in settings.origins.items():
+            if key.startswith(f"{plugin.name}.") and origin.source.startswith("--set"):
+                raise UsageError(f"{origin}: plugin {plugin.name} takes no part in this run (see `gome plugins`)")
+    check_models(plugins, tables, request.budget)
     return tables
+
+
+def _table(
+    name: str, struct: type | None, request: Request, settings: Settings, over: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """A checked table as it is recorded; None where there are no settings."""
+    table = request.settings.get(name, {})
+    if struct is not None:
+        found: dict[str, Any] = msgspec.to_builtins(plugin_settings(name, struct, table, over, settings.origins))
+        return found
+    if table:
+        raise UsageError(f"plugin {name} has no settings, but {sorted(table)[0]!r} was set for it")
+    return None
 
 
 def _task_with_artifacts(connection: Connection, prepared: PreparedTask, findings: Sequence[Finding]) -> Task:

@@ -39,12 +39,14 @@ _OTHERS = "ask whoever runs the server for credentials (`gome server config` wri
 
 
 @click.command("doctor")
+@click.option("--model", default="", metavar="NAME", help="Also ask this language model something (it may cost).")
+@click.option("--base-url", default="", metavar="URL", help="Where it is asked.")
 @nats_option
 @json_option
-def doctor(nats: str, as_json: bool) -> None:
+def doctor(model: str, base_url: str, nats: str, as_json: bool) -> None:
     """Check server, sandbox, devices, plugins and versions, and say what to do about each failure."""
     good = True
-    for check in checks(nats):
+    for check in checks(nats, model, base_url):
         good &= check.ok
         if as_json:
             emit(check)
@@ -54,8 +56,8 @@ def doctor(nats: str, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def checks(nats: str = "") -> Iterable[Check]:
-    """Every check, made while it is asked for."""
+def checks(nats: str = "", model: str = "", base_url: str = "") -> Iterable[Check]:
+    """Every check, made while it is asked for; a model is asked only where one is named."""
     yield _versions()
     yield _optional()
     settings, check = _settings(nats)
@@ -64,6 +66,10 @@ def checks(nats: str = "") -> Iterable[Check]:
         yield _home(settings)
         yield _store(settings)
         yield from _server(settings)
+        if model or base_url:
+            from gome.kernel.cli.doctor_model import check_model
+
+            yield check_model(settings, model, base_url)
     yield from _plugins()
 
 

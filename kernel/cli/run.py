@@ -22,7 +22,7 @@ from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import UsageError
 from gome.kernel.forecast import forecast
 from gome.kernel.profiles import find_profile
-from gome.kernel.report import headline, number
+from gome.kernel.report import headline, number, spent
 from gome.kernel.results import Summary
 from gome.kernel.settings import Settings, load, seconds
 from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Request, prepare, resolve_settings
@@ -43,6 +43,8 @@ from gome.kernel.tasks import TaskOptions
     "--completions", default="", metavar="NAME", help="Who asks models; recorded:RUN answers from a recorded run."
 )
 @click.option("--fallback", default="", metavar="NAME", help="Reasoner that goes on when the model is gone for good.")
+@click.option("--model", default="", metavar="NAME", help="Language model that is asked.")
+@click.option("--base-url", default="", metavar="URL", help="Where it is asked (any OpenAI-compatible endpoint).")
 @click.option("--profile", default="", metavar="NAME", help="Named set of settings (default robust).")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. guard.enabled=false.")
 @click.option("--split-seed", type=int, metavar="N", help="Another split into training and hidden rows.")
@@ -134,6 +136,8 @@ def _request(flags: dict[str, Any], settings: Settings) -> Request:
         settings=tables,
         fallback=settings.fallback,
         recording=recording,
+        model=flags["model"],
+        base_url=flags["base_url"],
         unsafe=flags["unsafe"],
     )
 
@@ -201,6 +205,7 @@ def _text(s: Summary) -> str:
     lines += [
         "",
         f"  {s.steps} steps, {s.accepted} accepted, {s.executions} executions, {s.seconds:.0f} s",
+        *([f"  {asked}"] if (asked := spent(s)) else []),
         f"  results  {os.path.relpath(s.folder)}/   (best_program.py, submission.csv, REPORT.md)",
         f"  more     gome show {s.run}    gome verify {s.run}",
     ]

@@ -126,12 +126,12 @@ def _row(a: Attempt, hidden: dict[str, SubmissionGraded]) -> dict[str, Any]:
 
 
 def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json: bool) -> None:
-    from gome.kernel.report import headline
+    from gome.kernel.report import headline, spent
     from gome.kernel.results import summarise
 
     t = state.trajectory
     assert t.started is not None
-    summary = summarise(run, t, hidden, state.ledger.executions)
+    summary = summarise(run, t, hidden, state.ledger)
     rows = [_row(a, hidden) for a in (*([t.baseline] if t.baseline else []), *t.attempts.values())]
     if as_json:
         emit({"summary": summary, "started": t.started_at, "plugins": state.pins or t.started.plugins})
@@ -143,8 +143,10 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
     print(f"  {summary.outcome}" + (f" ({summary.reason})" if summary.reason else ""))
     for line in headline(summary):
         print(f"  {line}")
-    spent = f"{summary.steps} steps, {summary.accepted} accepted, {summary.executions} executions"
-    print(f"  {spent}, {duration(summary.seconds)}, {state.events} events")
+    counts = f"{summary.steps} steps, {summary.accepted} accepted, {summary.executions} executions"
+    print(f"  {counts}, {duration(summary.seconds)}, {state.events} events")
+    if asked := spent(summary):
+        print(f"  {asked}")
     print(f"  started {moment(t.started_at)}, seed {t.started.seed}")
     print("  " + ", ".join(f"{p.role} {p.name} {p.version}" for p in state.pins or t.started.plugins))
     for finding in task.findings:
@@ -174,6 +176,8 @@ def _attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, SubmissionGr
                 "scored": a.scored,
                 "diagnostics": a.diagnostics,
                 "feedback": a.feedback,
+                "tokens": a.tokens,
+                "money": a.money,
             }
         )
         return
@@ -209,6 +213,8 @@ def _facts(a: Attempt, hidden: dict[str, SubmissionGraded]) -> None:
         "the default model that others must beat" if a.id == BASELINE else f"trace {a.trace}, step {a.step}, {a.kind}"
     )
     print(f"{a.id}: {where}" + (f", on top of {a.parent}" if a.parent else ""))
+    from gome.kernel.report import dollars
+
     facts = {
         "change": a.hypothesis.statement if a.hypothesis else "",
         "because": a.hypothesis.reason if a.hypothesis else "",
@@ -217,6 +223,7 @@ def _facts(a: Attempt, hidden: dict[str, SubmissionGraded]) -> None:
         "verdict": _verdict(a) + (f": {a.reason}" if a.reason else ""),
         "gain": f"{a.gain:+.5f}, noise {a.noise:.5f}, rule {a.rule}" if a.rule else "",
         "time": duration(a.seconds) if a.seconds else "",
+        "models": f"{a.tokens:,} tokens, {dollars(a.money)}" if a.tokens else "",
         "members": ", ".join(a.code.members) if a.code else "",
     }
     for name, value in facts.items():

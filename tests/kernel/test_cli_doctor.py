@@ -13,6 +13,7 @@ from gome.kernel.cli import main
 from gome.kernel.cli.doctor import _plugins
 from gome.kernel.discovery import Found
 from gome.kernel.plugin import Check, Plugin
+from tests.llm_server import LLMServer, Reply
 
 Asked = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
 
@@ -61,6 +62,40 @@ def test_a_home_that_cannot_be_written_is_a_finding(
     assert code == 1
     assert not checks["home"]["ok"] and "GOME_HOME" in checks["home"]["advice"]
     assert not checks["server"]["ok"]
+
+
+def test_a_model_that_is_named_is_asked_and_described(asked: Asked) -> None:
+    reply = Reply('{"city": "Paris", "letters": 5}', model="served-7", tokens_in=52, tokens_out=11, reasoning_tokens=3)
+    with LLMServer(reply) as server:
+        _, checks = asked("--model", "some", "--base-url", server.url)
+        _, without = asked()
+    detail = checks["model"]["detail"]
+    assert checks["model"]["ok"], detail
+    for said in ("some answers, served by served-7", "shape by schema", "52 + 11 (3 reasoning) tokens", "cost unknown"):
+        assert said in detail
+    assert "model" not in without and len(server.calls) == 1, "nobody pays for a check that was not asked for"
+
+
+def test_a_model_that_cannot_be_asked_is_a_finding_with_advice(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-of-mine")
+    with LLMServer(key="another") as server:
+        code, checks = asked("--model", "some", "--base-url", server.url)
+    assert code == 1 and not checks["model"]["ok"] and "valid key" in checks["model"]["advice"]
+    assert "sk-secret-of-mine" not in str(checks) and "OPENAI_API_KEY" in checks["model"]["detail"]
+    with LLMServer("no idea", "none") as server:
+        _, checks = asked("--model", "some", "--base-url", server.url)
+    assert not checks["model"]["ok"] and "not in the shape" in checks["model"]["detail"]
+    _, checks = asked("--model", "some", "--base-url", "ftp://x")
+    assert "openai.base_url" in checks["model"]["detail"]
+
+
+def test_a_model_must_be_named_to_be_asked(asked: Asked, tmp_path: Path) -> None:
+    with LLMServer({"city": "Paris", "letters": 5}) as server:
+        _, checks = asked("--base-url", server.url)
+        assert "--model" in checks["model"]["detail"]
+        (tmp_path / "gome.toml").write_text("[completion]\nmodel = 'from-the-file'\n")
+        _, checks = asked("--base-url", server.url)
+    assert checks["model"]["ok"] and server.calls[0].model == "from-the-file"
 
 
 def test_plugins_add_checks_and_one_that_raises_is_a_finding(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
