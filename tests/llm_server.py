@@ -245,6 +245,7 @@ class _Listener(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else kept connections wait 40 ms for an acknowledgement
     server: _Listener
 
     def log_message(self, format: str, *args: Any) -> None:

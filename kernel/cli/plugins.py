@@ -27,6 +27,7 @@ class Row:
     summary: str
     reads: list[str]
     performs: list[str]
+    needs: list[str]
     settings: str
     commands: list[str]
     error: str
@@ -49,6 +50,7 @@ def _plugin(found: Found) -> Row:
         summary=p.summary if p else "",
         reads=[kind.__name__ for kind in p.reads] if p else [],
         performs=[effect.intent.__name__ for effect in p.effects] if p else [],
+        needs=list(p.needs) if p else [],
         settings=p.settings.__name__ if p and p.settings else "",
         commands=[command.name or "" for command in p.commands] if p else [],
         error=found.error,
@@ -65,7 +67,7 @@ def _task_sources() -> list[Row]:
             error = f"{type(caught).__name__}: {caught}"
         dist = entry.dist
         about = (dist.name, dist.version) if dist else ("", "")
-        rows.append(Row("task", entry.name, False, *about, entry.value, summary, [], [], "", [], error))
+        rows.append(Row("task", entry.name, False, *about, entry.value, summary, [], [], [], "", [], error))
     return rows
 
 
@@ -110,6 +112,7 @@ def _whole(row: Row) -> None:
         "does": row.summary,
         "reads": ", ".join(row.reads),
         "performs": ", ".join(row.performs),
+        "needs": ", ".join(row.needs),
         "settings": f"[{row.name}] {row.settings}" if row.settings else "",
         "commands": ", ".join(f"gome {command}" for command in row.commands),
         "error": row.error,

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gome.kernel import run
+from gome.kernel.errors import UsageError
 from tests.end_to_end.conftest import Terminal
 from tests.llm_server import Call, LLMServer, Reply
 
@@ -73,6 +75,7 @@ def test_a_run_that_asks_a_model_shows_what_it_took_and_verifies_without_it(aske
     assert "boost with learning rate 0.1" in {row["change"] for row in rows}
     for text in (done.stdout, asker.gome("show", "asked").stdout, Path(found_report(asker)).read_text()):
         assert f"{len(server.calls)} calls to some-model" in text and "cost unknown" in text
+    assert "tokens, cost unknown" in asker.gome("show", "asked", "--attempt", "a1").stdout
     assert asker.gome("verify", "asked").returncode == 0
     assert not holding(asker.folder, KEY)
 
@@ -106,6 +109,11 @@ def test_a_key_that_the_endpoint_echoes_is_nowhere_to_be_found(asker: Terminal) 
 def test_what_is_missing_is_said_before_anything_starts(asker: Terminal, more: tuple[str, ...], said: str) -> None:
     done = asker.gome(*RUN, *more)
     assert done.returncode == 2 and said in done.stderr and "preparing" not in done.stderr
+
+
+def test_python_takes_the_same_flags(asker: Terminal) -> None:
+    with pytest.raises(UsageError, match="no plugin of this run asks a language model"):
+        run(str(asker.folder / "houses.csv"), target="price", model="m", base_url="http://localhost:1", memory=True)
 
 
 def test_a_dry_run_shows_who_asks_which_model_where(asker: Terminal) -> None:

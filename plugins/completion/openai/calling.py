@@ -85,8 +85,15 @@ class _Call:
         for secret in self.secrets:
             learn(secret)
 
+    def check(self) -> None:
+        """Raise for a key or header that cannot be sent, such as one with a line break or a typographic quote in it."""
+        for name, value in {f"the key in {self.settings.key_variable}": self.key, **self.headers}.items():
+            if not (value.isascii() and value.isprintable()):
+                raise wire.Trouble("auth", f"{name} holds signs that no header may have; copy it again", fatal=True)
+
     async def answered(self) -> tuple[Answer, ReplyMode]:
         """The answer, and how its shape was asked for; raises `Trouble` when there is none to be had."""
+        self.check()
         limit = limit_of(self.base, self.settings.concurrency)
         dialect, tentative, failures, lessons = self.known(), False, 0, 0
         async with wire.client(self.base, self.settings) as http:

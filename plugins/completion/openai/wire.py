@@ -88,7 +88,7 @@ async def ask(
         raise Trouble("unreachable", f"cannot connect to {url}: {error}", again=True) from None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise Trouble("unreachable", f"{url} is no address: {error}", fatal=True) from None
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         what = str(error) or type(error).__name__
         raise Trouble("protocol", f"{url} dropped the connection: {what}", again=True) from None
     if silence.cancelled_caught:
@@ -152,10 +152,14 @@ def _judge(answer: Answer, url: str) -> None:
     """Raise for an answer that is none."""
     if answer.error is not None:
         code, said = words_of_error(answer.error)
-        status = int(code) if code.isdecimal() and 400 <= int(code) < 600 else 500
+        status = 429 if "rate_limit" in code else 500
+        if code.isdecimal() and 400 <= int(code) < 600:
+            status = int(code)
         raise of_words(status, code, said, url, None)
     if answer.refusal or answer.finish == "content_filter":
         raise Trouble("refused", f"the model refused: {answer.refusal or 'content filter'}")
+    if answer.finish == "error":
+        raise Trouble("server", f"{url} ended its answer with an error", again=True)
     if not answer.complete:
         raise Trouble("protocol", f"{url} ended its answer in the middle", again=True)
 

@@ -132,6 +132,21 @@ async def test_an_error_inside_a_success_is_an_error(tmp_path: Path) -> None:
         assert (await Asker(server.url, tmp_path).received()).tries == 2
 
 
+async def test_a_stream_that_ends_with_an_error_is_tried_again(tmp_path: Path) -> None:
+    limited = json.dumps({"error": {"message": "slow down", "code": "rate_limit_exceeded"}}).encode()
+    with LLMServer(Reply("half", finish="error"), Reply(raw=limited)) as server:
+        failed = await Asker(server.url, tmp_path, tries=2).failed()
+    assert failed.failure == "rate" and failed.tries == 2
+
+
+async def test_a_key_that_cannot_be_sent_is_said_and_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_CREDENTIAL", "“sk-quoted-by-a-word-processor”")
+    with LLMServer("hi") as server:
+        failed = await Asker(server.url, tmp_path, key_variable="MY_CREDENTIAL").failed()
+    assert failed.failure == "auth" and "MY_CREDENTIAL" in failed.reason and "sk-quoted" not in failed.reason
+    assert not server.calls
+
+
 async def test_a_flood_of_bytes_is_not_read_to_its_end(tmp_path: Path) -> None:
     with LLMServer(Reply(raw=b'{"a":"' + b"x" * 200_000 + b'"}')) as server:
         failed = await Asker(server.url, tmp_path, largest=1000, tries=1).failed()
