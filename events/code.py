@@ -42,11 +42,13 @@ class CodeRejected(Payload, frozen=True):
 
 class CodeRequested(Intent, frozen=True):
     """Asks the mutator's model for a program: written for a hypothesis (`write`), or rewritten after a failed execution
-    or a review that found fault (`repair`). `program` is the one to start from ("" text for none), `problem` what is
-    wrong with it. `rewrite` counts the attempt's earlier versions."""
+    or a review that found fault (`repair`). `sketch` says what the program shall do: the hypothesis in words. `program`
+    is the one to start from ("" text for none), `problem` what is wrong with it. `rewrite` counts the attempt's earlier
+    versions."""
 
     attempt: str
     purpose: Literal["write", "repair"]
+    sketch: Text = Text(text="")
     program: Text = Text(text="")
     problem: str = ""
     rewrite: int = 0
@@ -54,7 +56,8 @@ class CodeRequested(Intent, frozen=True):
 
 
 class ReviewRequested(Intent, frozen=True):
-    """Asks a judge model whether a program that came through debug mode does what the task and the hypothesis ask."""
+    """Asks a judge model whether a program does what the task and the hypothesis ask, before its full execution: after
+    its debug execution, where it has one. The runner asks, since it knows which execution comes next."""
 
     attempt: str
     program: Text
@@ -62,7 +65,8 @@ class ReviewRequested(Intent, frozen=True):
 
 
 class CodeReviewed(Payload, frozen=True):
-    """The verdict on a program before its full execution. `digest` is the program's, `problem` what to repair."""
+    """The verdict on a program before its full execution. `digest` is the program's, `problem` what to repair. A judge
+    model gives it, or the runner itself about a program whose full execution would not end within its limit."""
 
     attempt: str
     digest: str

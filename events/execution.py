@@ -51,7 +51,8 @@ class ExecutionRequested(Intent, frozen=True):
 class ExecutionFinished(Payload, frozen=True):
     """What came of it. `outputs` maps file names below the working folder to artifacts (`oof.csv`, `submission.csv`,
     `scores.csv`, `diagnostics.json`, `members/<key>/oof.csv`, …); `diagnostics` is the parsed, size-capped
-    `diagnostics.json`. Seconds are wall and CPU seconds, `peak_mb` the peak resident memory of the process tree."""
+    `diagnostics.json`. Seconds are wall and CPU seconds, `peak_mb` the peak resident memory of the process tree.
+    `sampled` is the number of training rows that a debug execution was given (0: all of them)."""
 
     attempt: str
     purpose: Purpose
@@ -73,3 +74,4 @@ class ExecutionFinished(Payload, frozen=True):
     partition: int = 0
     masked_fold: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
+    sampled: int = 0

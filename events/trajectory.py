@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
-from gome.events.code import CodeRejected, CodeWritten
+from gome.events.code import CodeRejected, CodeRequested, CodeReviewed, CodeWritten
 from gome.events.completion import CompletionFailed, CompletionReceived
 from gome.events.effect import EffectCancelled, EffectFailed
 from gome.events.event import Event
@@ -31,8 +31,11 @@ BASELINE = "baseline"
 
 class Attempt(Struct):
     """Hypothesis, code, executions, score, feedback and verdict of one step. `accepted` is None while undecided.
-    `score` is the full execution's validation score; `repeats` are further scores on other partitions or seeds. `money`
-    is in USD, None when a price was unknown."""
+    `code` is its latest program, `versions` are all of them, oldest first, `faults` what was wrong with each that was
+    repaired; `reviews` and `executions` (debug and full ones) are those of every version. `failure` and `reason` are of
+    the last thing that went wrong, and empty again once a version has been scored. `score` is the full execution's
+    validation score; `repeats` are further scores on other partitions or seeds. `money` is in USD, None when a price
+    was unknown."""
 
     id: str
     trace: int = 0
@@ -48,6 +51,9 @@ class Attempt(Struct):
     hypothesis: Hypothesis | None = None
     considered: tuple[Hypothesis, ...] = ()
     code: CodeWritten | None = None
+    versions: tuple[CodeWritten, ...] = ()
+    faults: tuple[str, ...] = ()
+    reviews: tuple[CodeReviewed, ...] = ()
     executions: tuple[ExecutionFinished, ...] = ()
     scored: SubmissionScored | None = None
     repeats: tuple[SubmissionScored, ...] = ()
@@ -71,9 +77,8 @@ class Attempt(Struct):
 
     @property
     def execution(self) -> ExecutionFinished | None:
-        """The full execution that succeeded (or the last one tried), if any."""
-        full = [e for e in self.executions if e.purpose == "full"]
-        return full[-1] if full else (self.executions[-1] if self.executions else None)
+        """The latest execution: of the latest program that was run, its full one if it came that far."""
+        return self.executions[-1] if self.executions else None
 
     @property
     def diagnostics(self) -> dict[str, Any]:
@@ -155,11 +160,11 @@ class Trajectory(Struct):
 
     @property
     def programs(self) -> dict[str, str]:
-        """Digest of every program written so far → the first attempt it was written for."""
+        """Digest of every program written so far, repaired ones included → the first attempt it was written for."""
         found: dict[str, str] = {}
         for a in self.attempts.values():
-            if a.code:
-                found.setdefault(a.code.digest, a.id)
+            for version in a.versions:
+                found.setdefault(version.digest, a.id)
         return found
 
     def budget_share(self) -> float:
@@ -236,6 +241,17 @@ def _proposed(t: Trajectory, e: Event, p: HypothesisProposed) -> None:
 def _written(t: Trajectory, e: Event, p: CodeWritten) -> None:
     if a := t._attempt(p.attempt):
         a.code = p
+        a.versions = (*a.versions, p)
+
+
+def _repairing(t: Trajectory, e: Event, p: CodeRequested) -> None:
+    if p.purpose == "repair" and (a := t._attempt(p.attempt)):
+        a.faults = (*a.faults, p.problem)
+
+
+def _reviewed(t: Trajectory, e: Event, p: CodeReviewed) -> None:
+    if a := t._attempt(p.attempt):
+        a.reviews = (*a.reviews, p)
 
 
 def _completed(t: Trajectory, e: Event, p: CompletionReceived | CompletionFailed) -> None:
@@ -256,7 +272,7 @@ def _executed(t: Trajectory, e: Event, p: ExecutionFinished) -> None:
 def _scored(t: Trajectory, e: Event, p: SubmissionScored) -> None:
     if a := t._attempt(p.attempt):
         if p.purpose == "full":
-            a.scored = p
+            a.scored, a.failure, a.reason = p, "", ""
             if a.id == BASELINE:
                 a.accepted = False
         elif p.masked_fold is None:
@@ -337,6 +353,8 @@ _FOLDS: dict[type, Callable[..., None]] = {
     HypothesisProposed: _proposed,
     ProposalFailed: _failed,
     CodeWritten: _written,
+    CodeRequested: _repairing,
+    CodeReviewed: _reviewed,
     CompletionReceived: _completed,
     CompletionFailed: _completed,
     CodeRejected: _failed,

@@ -45,7 +45,7 @@ def show(run: str, attempt: str, calls: bool, nats: str, as_json: bool) -> None:
 
     state, hidden = complete(read)
     if attempt:
-        _attempt(run, state.trajectory, _named(run, state.trajectory, attempt), hidden, as_json)
+        show_attempt(run, state.trajectory, _named(run, state.trajectory, attempt), hidden, as_json=as_json)
     else:
         _run(run, state, hidden, as_json)
 
@@ -158,7 +158,8 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
         print(f"\ngome show {run} --attempt {t.best or rows[-1]['attempt']}   shows one with its code")
 
 
-def _attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, SubmissionGraded], as_json: bool) -> None:
+def show_attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, SubmissionGraded], *, as_json: bool) -> None:
+    """Print all that is known of one attempt."""
     parent = t.attempts.get(a.parent)
     if as_json:
         emit(
@@ -171,6 +172,9 @@ def _attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, SubmissionGr
                 "recollections": a.recollections,
                 "program": str(a.code.program) if a.code else None,
                 "spec": a.code.spec if a.code else None,
+                "versions": [str(v.program) for v in a.versions],
+                "faults": a.faults,
+                "reviews": a.reviews,
                 "diff": _diff(a, parent),
                 "executions": a.executions,
                 "scored": a.scored,
@@ -191,6 +195,14 @@ def _attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, SubmissionGr
     if a.diagnostics:
         _section("diagnostics")
         print(msgspec.json.format(msgspec.json.encode(a.diagnostics), indent=2).decode())
+    if a.faults:
+        _section("versions")
+        for number, fault in enumerate(a.faults):
+            first, _, rest = fault.partition("\n")
+            print(f"  {number}  {first}")
+            for line in rest.strip().splitlines():
+                print(f"     {line}")
+        print(f"  {len(a.faults)}  the program below")
     if a.feedback:
         _section("feedback")
         for text in (a.feedback.observations, a.feedback.reason, a.feedback.lesson):

@@ -16,6 +16,8 @@ from gome.events import (
     AttemptRejected,
     Budget,
     CodeRejected,
+    CodeRequested,
+    CodeReviewed,
     CodeWritten,
     EffectFailed,
     Event,
@@ -129,6 +131,32 @@ def test_the_head_of_a_trace_is_its_last_accepted_attempt_even_if_it_is_not_the_
 def test_a_failed_attempt_keeps_its_reason(said: list[Payload], failure: str, reason: str) -> None:
     a = fold(started(), StepPlanned("a1", 0, 1), *said).attempts["a1"]
     assert (a.failure, a.reason) == (failure, reason)
+
+
+def test_a_repaired_attempt_keeps_every_version_and_no_failure() -> None:
+    one, two = Text.of("print(1)"), Text.of("print(2)")
+    before = [
+        StepPlanned("a1", 0, 1),
+        CodeRequested("a1", "write"),
+        CodeWritten("a1", one, one.digest, repairs=1),
+        ExecutionFinished("a1", "full", True, program=one.digest),
+        SubmissionRejected("a1", "full", "a column is missing"),
+    ]
+    after = [
+        CodeRequested("a1", "repair", program=one, problem="a column is missing", rewrite=1),
+        CodeWritten("a1", two, two.digest, number=1),
+        ExecutionFinished("a1", "debug", True, program=two.digest),
+        CodeReviewed("a1", two.digest, ok=True),
+    ]
+    t = fold(started(), *before)
+    assert (t.attempts["a1"].failure, t.attempts["a1"].reason) == ("contract", "a column is missing")
+    a = apply(t, *after).attempts["a1"]
+    assert a.code is not None and a.code.program == two and [v.program for v in a.versions] == [one, two]
+    assert a.faults == ("a column is missing",) and [r.ok for r in a.reviews] == [True]
+    assert a.execution is not None and (a.execution.purpose, a.execution.program) == ("debug", two.digest)
+    apply(t, ExecutionFinished("a1", "full", True, program=two.digest), SubmissionScored("a1", "full", 1.0))
+    assert (a.failure, a.reason, a.score, len(a.executions)) == ("", "", 1.0, 3)
+    assert t.programs == {one.digest: "a1", two.digest: "a1"}
 
 
 def test_a_second_verdict_changes_nothing() -> None:

@@ -73,13 +73,15 @@ class Side(NamedTuple):
 
 @dataclass
 class Record:
-    """An attempt as far as the guard cares. `waits` is its own repeat or audit that a verdict waits
-    for, `mask` the (partition, fold) whose masked tables the audit waits for."""
+    """An attempt as far as the guard cares. `repairs` says how often its program will be rewritten if it fails,
+    `executed` that the full execution went well and its score is due. `waits` is its own repeat or audit that a verdict
+    waits for, `mask` the (partition, fold) whose masked tables the audit waits for."""
 
     planned: StepPlanned
     request: ExecutionRequested | None = None
     members: tuple[str, ...] = ()
     estimate: float = 0.0
+    repairs: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     executed: bool = False
@@ -159,7 +161,7 @@ def evolve(state: Guarding, event: Event) -> Guarding:
             state.records[planned.attempt] = Record(planned)
             state.unjudged[planned.attempt] = None
         case CodeWritten() as code if record := state.records.get(code.attempt):
-            record.estimate, record.members = code.estimate_seconds, code.members
+            record.estimate, record.members, record.repairs = code.estimate_seconds, code.members, code.repairs
         case ExecutionRequested() as request:
             _requested(state, event, request)
         case ScoreRequested() as asked if asked.purpose not in ("full", "debug"):
@@ -182,7 +184,7 @@ def evolve(state: Guarding, event: Event) -> Guarding:
                 state.results[side] = scored
         case SubmissionRejected() as refused:
             if refused.purpose == "full":
-                _fail(state, refused.attempt, "contract" if refused.layer == 1 else "alignment", refused.reason)
+                _refused(state, refused)
             else:
                 side = Side(refused.attempt, refused.purpose, refused.partition, refused.seed, refused.masked_fold)
                 state.results[side] = refused.reason
@@ -245,13 +247,27 @@ def _finished(state: Guarding, event: Event, done: ExecutionFinished) -> None:
     if done.purpose in ("debug", "full"):
         if record and done.ok and done.purpose == "full":
             record.executed, record.seconds, record.cpu_seconds = True, done.seconds, done.cpu_seconds
-        elif not done.ok:
+        elif not done.ok and not (record and done.failure != "cancelled" and _repairable(state, record)):
             said = (done.error or "no message").strip()
             _fail(state, done.attempt, done.failure or "killed", said.splitlines()[-1][:300] if said else "")
         return
     side = state.sides.pop(event.cause, None)
     if side and not done.ok:
         state.results[side] = f"the {done.purpose} execution failed ({done.failure or 'killed'})"
+
+
+def _refused(state: Guarding, refused: SubmissionRejected) -> None:
+    record = state.records.get(refused.attempt)
+    if record and refused.layer == 1 and _repairable(state, record):
+        record.executed = False  # its score is no longer due; the next version's will be
+        return
+    _fail(state, refused.attempt, "contract" if refused.layer == 1 else "alignment", refused.reason)
+
+
+def _repairable(state: Guarding, record: Record) -> bool:
+    """Whether the mutator answers a failure of the program with another version: then it is no failure of the attempt.
+    A mutator that cannot says `CodeRejected`; once final selection has begun nothing is written any more."""
+    return record.repairs > 0 and not state.selecting
 
 
 def _effect(state: Guarding, event: Event, payload: EffectFailed | EffectCancelled) -> None:

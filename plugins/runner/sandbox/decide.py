@@ -1,17 +1,21 @@
 """Which executions an attempt gets: code that nobody vouches for first on a sample, then in full, within the budget.
 
 Pure. Seed studies, repeats, audits and reruns are asked for by judge and selection; this file answers `CodeWritten`
-with the first execution and a successful debug execution with the full one. All attempts run with one seed and fold
-partition 0, so that their out-of-fold predictions are comparable row by row and members' predictions can be reused.
+with the first execution and a successful debug execution with the full one. In between a program that wants a review
+gets it, and one whose full execution cannot end in time is sent back while it can still be repaired. Every version of
+a program goes through all of this anew. All attempts run with one seed and fold partition 0, so that their out-of-fold
+predictions are comparable row by row and members' predictions can be reused.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gome.events import (
     Artifact,
+    CodeReviewed,
     CodeWritten,
     DataProfiled,
     Draw,
@@ -19,6 +23,7 @@ from gome.events import (
     ExecutionFinished,
     ExecutionRequested,
     Payload,
+    ReviewRequested,
     RunFinished,
     RunStarted,
     SelectionStarted,
@@ -30,17 +35,21 @@ READS = (
     RunStarted,
     DataProfiled,
     CodeWritten,
+    CodeReviewed,
     ExecutionFinished,
     SelectionStarted,
     StopRequested,
     RunFinished,
 )
-ANSWERS = (CodeWritten, ExecutionFinished)
+ANSWERS = (CodeWritten, CodeReviewed, ExecutionFinished)
 
 PARTITION = 0
 """Fold partition of all attempts; others belong to the judge and to final selection."""
 
 MEMBER_FILES = ("oof.csv", "submission.csv")
+
+STARTUP = 2.0
+"""Seconds of an execution that do not grow with its rows: the interpreter and the imports of libraries."""
 
 Member = tuple[str, int, int]
 """Content key of a member, seed, partition: what its predictions depend on besides the task."""
@@ -48,7 +57,8 @@ Member = tuple[str, int, int]
 
 @dataclass
 class State:
-    """What requests are made of. `code` is each attempt's program, `members` the predictions that can be reused."""
+    """What requests are made of. `code` is each attempt's latest program, `members` the predictions that can be reused,
+    `late` the number of executions that were stopped by their time."""
 
     started: RunStarted | None = None
     settings: Settings = field(default_factory=Settings)
@@ -56,6 +66,7 @@ class State:
     code: dict[str, CodeWritten] = field(default_factory=dict)
     members: dict[Member, dict[str, Artifact]] = field(default_factory=dict)
     seconds: float = 0.0
+    late: int = 0
     stopped: bool = False
 
 
@@ -70,6 +81,7 @@ def evolve(state: State, event: Event) -> State:
             state.code[code.attempt] = code
         case ExecutionFinished() as done:
             state.seconds += done.seconds
+            state.late += done.failure == "time" and done.purpose in ("debug", "full")
             # A sample's or an audit's predictions are of other rows.
             if done.ok and done.purpose != "debug" and done.masked_fold is None:
                 _remember(state, done)
@@ -87,7 +99,7 @@ def _remember(state: State, done: ExecutionFinished) -> None:
 
 
 def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
-    """Answer a program with its first execution, and a debug execution that went well with the full one."""
+    """Answer a program with its first execution; one that went well in debug mode with a review or the full one."""
     if state.stopped or state.started is None or state.profiled is None:
         return ()
     left = _left(state, event.active)
@@ -95,14 +107,63 @@ def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
         return ()
     match event.payload:
         case CodeWritten() as code:
-            debug = not code.trusted and _sample_is_smaller(state)
-            return (_request(state, code, debug=debug, left=left),)
+            if not code.trusted and _sample_is_smaller(state):
+                return (_request(state, code, debug=True, left=left),)
+            return (_before_full(state, code, left),)
         case ExecutionFinished(purpose="debug", ok=True, attempt=attempt, program=program):
-            written = state.code.get(attempt)
             # A program rewritten meanwhile (a repair) has its own debug execution; this one's result is history.
-            if written is not None and written.program.digest == program:
+            if written := _current(state, attempt, program):
+                if written.repairs and (problem := _too_slow(state, event.payload, left)):
+                    return (CodeReviewed(attempt=attempt, digest=program, ok=False, problem=problem),)
+                return (_before_full(state, written, left),)
+        case CodeReviewed(ok=True, attempt=attempt, digest=digest):
+            if written := _current(state, attempt, digest):
                 return (_request(state, written, debug=False, left=left),)
     return ()
+
+
+def _current(state: State, attempt: str, digest: str) -> CodeWritten | None:
+    """The attempt's latest program, if it is this one."""
+    written = state.code.get(attempt)
+    return written if written is not None and written.program.digest == digest else None
+
+
+def _before_full(state: State, code: CodeWritten, left: float | None) -> Payload:
+    """The full execution, or the review that it waits for."""
+    if code.review:
+        return ReviewRequested(attempt=code.attempt, program=code.program)
+    return _request(state, code, debug=False, left=left)
+
+
+def _too_slow(state: State, done: ExecutionFinished, left: float | None) -> str:
+    """Why the full execution would not end within its limit, judged by the debug execution; "" when it would.
+
+    Time is taken to grow with the rows, and with the share of training that the program says (`debug_share` in its
+    diagnostics, in (0, 1]) it did in debug mode.
+    """
+    assert state.started is not None
+    if not done.sampled:
+        return ""
+    share = done.diagnostics.get("debug_share", 1.0)
+    if not isinstance(share, int | float) or not 0 < share <= 1:
+        share = 1.0
+    growth = state.started.task.rows_train / done.sampled / share
+    estimate = STARTUP + max(0.0, done.seconds - STARTUP) * growth
+    limit = state.settings.limits(debug=False, left=left, late=state.late).seconds
+    if estimate <= limit:
+        return ""
+    return (
+        f"estimated full run {_coarse(estimate, up=True)} s, limit {_coarse(limit)} s: the debug execution took about "
+        f"{_coarse(done.seconds, up=True)} s on {done.sampled} of {state.started.task.rows_train} training rows. Make "
+        "the program faster: cheaper models, fewer of them, fewer iterations with early stopping."
+    )
+
+
+def _coarse(seconds: float, *, up: bool = False) -> str:
+    """Seconds with one significant digit, cut or rounded up: what is measured differs a little from run to run, what a
+    model is told should not."""
+    step = 10.0 ** math.floor(math.log10(max(seconds, 1e-3)))
+    return f"{(math.ceil if up else math.floor)(round(seconds / step, 9)) * step:g}"
 
 
 def _left(state: State, active: float) -> float | None:
@@ -144,7 +205,7 @@ def _request(state: State, code: CodeWritten, *, debug: bool, left: float | None
         inputs=inputs,
         seed=seed,
         partition=PARTITION,
-        limits=state.settings.limits(debug=debug, left=left),
+        limits=state.settings.limits(debug=debug, left=left, late=state.late),
         trusted=code.trusted,
         renderer=code.renderer,
     )

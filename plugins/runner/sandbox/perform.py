@@ -47,7 +47,7 @@ async def perform(event: Event, ctx: Context) -> Result:
     limits = intent.limits
     if ctx.deadline is not None:
         limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
-    await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
+    sampled = await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
     group = make_group(work, limits, settings)
     try:
         ended = await processes.run(
@@ -64,7 +64,7 @@ async def perform(event: Event, ctx: Context) -> Result:
         if group:
             group.remove()
     collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20)
-    payload = finished(intent, ended, collected, limits, work)
+    payload = finished(intent, ended, collected, limits, work, sampled)
     cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
     if payload.failure != "cancelled":
         await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
@@ -75,12 +75,15 @@ def _finish(work: Workdir, manifest: Manifest, keep: bool) -> None:
     work.finish(manifest, keep=keep)
 
 
-def lay_out(work: Workdir, intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport) -> None:
-    """Make the execution's folders and put program and inputs into place; a debug execution gets sampled tables."""
+def lay_out(work: Workdir, intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport) -> int:
+    """Make the execution's folders and put program and inputs into place. A debug execution gets sampled tables;
+    returns how many training rows are in them, 0 for whole ones."""
     work.fresh()
+    sampled = 0
     sources = work.lay_out(str(intent.program), intent.inputs, ctx.artifacts)
     if intent.purpose == "debug" and "train.csv" in sources:
         written = sample.write_sample(ctx.started.task, sources, work.inputs, settings)
+        sampled = written["train.csv"]
         sources = {name: path for name, path in sources.items() if name not in written}
     for name, source in sources.items():
         work.place(name, source, linked=report.kind != "none")
@@ -88,6 +91,7 @@ def lay_out(work: Workdir, intent: ExecutionRequested, ctx: Context, settings: S
         work.join_inputs()
     elif plan.privileged():
         work.hand_over(plan.outer_id())
+    return sampled
 
 
 def make_group(work: Workdir, limits: Limits, settings: Settings) -> cgroup.Group | None:
@@ -150,6 +154,7 @@ def finished(
     collected: outputs.Collected,
     limits: Limits,
     work: Workdir,
+    sampled: int,
 ) -> ExecutionFinished:
     """The event: how it ended, which class of failure that is, and what it left."""
     places = host_paths(work.box)
@@ -176,6 +181,7 @@ def finished(
         partition=intent.partition,
         masked_fold=intent.masked_fold,
         versions=versions(),
+        sampled=sampled,
     )
 
 

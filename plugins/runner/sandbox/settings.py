@@ -14,16 +14,18 @@ from gome.events import Limits
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits and habits of executions.
 
-    `seconds` and `debug_seconds` are wall time of a full and of a debug execution; `memory_mb`, `disk_mb` MiB of
-    resident memory and of the working folder; `processes` counts threads too. `debug_share`, `debug_rows` and
-    `debug_per_class` size the debug sample: the largest of the three. `output_kb` of each output stream go into the
-    event, `stream_mb` to disk. `isolation` is `auto`, one kind of sandbox, or `none`: do as if none could be
-    made. `cgroups` allows a memory cgroup per execution. `hide` names further folders below site-packages that programs
-    must not see. `keep` leaves working folders in place for a look.
+    `seconds` and `debug_seconds` are wall time of a full and of a debug execution; with `allow_longer` both grow as
+    programs of the run exceed them. `memory_mb`, `disk_mb` are MiB of resident memory and of the working folder;
+    `processes` counts threads too. `debug_share`, `debug_rows` and `debug_per_class` size the debug sample: the largest
+    of the three. `output_kb` of each output stream go into the event, `stream_mb` to disk. `isolation` is `auto`, one
+    kind of sandbox, or `none`: do as if none could be made. `cgroups` allows a memory cgroup per execution. `hide`
+    names further folders below site-packages that programs must not see. `keep` leaves working folders in place for a
+    look.
     """
 
     seconds: float = 600.0
     debug_seconds: float = 120.0
+    allow_longer: bool = False
     cores: int = 1
     memory_mb: int = 4096
     disk_mb: int = 1024
@@ -44,9 +46,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         wanted = max(math.ceil(rows * self.debug_share), self.debug_rows, self.debug_per_class * classes)
         return min(rows, wanted)
 
-    def limits(self, *, debug: bool, left: float | None) -> Limits:
-        """Limits of one execution; `left` are the seconds that the budget still has."""
+    def limits(self, *, debug: bool, left: float | None, late: int = 0) -> Limits:
+        """Limits of one execution; `left` are the seconds that the budget still has, `late` counts the executions so
+        far that were stopped by their time (RD-Agent's `allow_longer_timeout`: at most thrice the time for debug, from
+        the second late one on at most twice for full executions)."""
         seconds = self.debug_seconds if debug else self.seconds
+        if self.allow_longer:
+            seconds *= min(3.0, 1 + 0.3 * late) if debug else min(2.0, 1 + 0.3 * (late // 2))
         return Limits(
             seconds=seconds if left is None else min(seconds, left),
             cores=self.cores,

@@ -10,6 +10,7 @@ from gome.events import (
     Budget,
     CancelRequested,
     CodeRejected,
+    CodeWritten,
     Doubt,
     EffectCancelled,
     EffectFailed,
@@ -24,6 +25,7 @@ from gome.events import (
     SelectionStarted,
     StepPlanned,
     SubmissionRejected,
+    Text,
 )
 from gome.plugins.judge.guard import plugin
 from tests.plugins.driver import Driver, artifact, requests, some_task
@@ -380,3 +382,80 @@ def test_a_guard_that_takes_over_in_a_fork_settles_what_is_open() -> None:
     state.records["a2"].reflected = True
     fresh.say(RunForked("parent", 10, "hash", settings={"guard": {"enabled": True}}))
     assert isinstance(fresh.verdict("a2"), AttemptAccepted)
+
+
+def written(run: Driver, *, number: int = 0, repairs: int = 2) -> Text:
+    """A version of a2's program, with repairs left."""
+    text = Text.of(f"print({number})")
+    run.say(CodeWritten("a2", text, text.digest, number=number, repairs=repairs))
+    return text
+
+
+def repairable() -> Driver:
+    run = guarded()
+    run.say(StepPlanned("a2", 0, 1, parent="a1"))
+    written(run)
+    return run
+
+
+FAULTS: list[Payload] = [
+    ExecutionFinished("a2", "debug", False, failure="syntax"),
+    ExecutionFinished("a2", "full", False, failure="time"),
+    SubmissionRejected("a2", "full", "no oof.csv"),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=["debug", "full", "files"])
+def test_a_fault_that_will_be_repaired_is_no_failure_and_the_repaired_program_is_judged(fault: Payload) -> None:
+    run = repairable()
+    run.say(fault)
+    assert run.verdict("a2") is None
+    run.attempt("a2", 0.5, parent="a1", against={"a1": (0.3, 0.1)}, planned=False)
+    assert isinstance(run.verdict("a2"), AttemptAccepted)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=["debug", "full", "files"])
+def test_the_last_versions_fault_ends_the_attempt(fault: Payload) -> None:
+    run = repairable()
+    run.say(fault)
+    written(run, number=1, repairs=0)
+    run.say(fault)
+    verdict = run.verdict("a2")
+    assert isinstance(verdict, AttemptRejected) and verdict.failure in ("syntax", "time", "contract")
+
+
+@pytest.mark.parametrize(
+    ("event", "failure"),
+    [
+        (CodeRejected("a2", "the model is gone"), "code"),
+        (EffectFailed("i", "CodeRequested", 3, "crashed", attempt="a2"), "effect"),
+        (EffectFailed("i", "ExecutionRequested", 1, "no sandbox", attempt="a2"), "effect"),
+        (ExecutionFinished("a2", "full", False, failure="cancelled"), "cancelled"),
+        (SubmissionRejected("a2", "full", "it leaks", layer=2), "alignment"),
+    ],
+)
+def test_what_no_repair_answers_ends_the_attempt_at_once(event: Payload, failure: str) -> None:
+    run = repairable()
+    run.say(event)
+    verdict = run.verdict("a2")
+    assert isinstance(verdict, AttemptRejected) and verdict.failure == failure
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=["debug", "full", "files"])
+def test_an_attempt_under_repair_when_selection_starts_has_failed(fault: Payload) -> None:
+    run = repairable()
+    if isinstance(fault, SubmissionRejected):
+        run.say(ExecutionFinished("a2", "full", True))
+    run.say(fault)
+    run.say(SelectionStarted("time"))
+    assert isinstance(run.verdict("a2"), AttemptRejected)
+
+
+def test_files_that_are_refused_after_selection_has_started_end_the_attempt_whatever_repairs_are_left() -> None:
+    run = repairable()
+    run.say(ExecutionFinished("a2", "full", True))
+    run.say(SelectionStarted("time"))
+    assert run.verdict("a2") is None, "its score is due"
+    run.say(SubmissionRejected("a2", "full", "no oof.csv"))
+    verdict = run.verdict("a2")
+    assert isinstance(verdict, AttemptRejected) and verdict.failure == "contract"

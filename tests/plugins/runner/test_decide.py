@@ -10,6 +10,7 @@ import pytest
 from gome.events import (
     Artifact,
     Budget,
+    CodeReviewed,
     CodeWritten,
     DataProfiled,
     Draw,
@@ -18,6 +19,7 @@ from gome.events import (
     ExecutionRequested,
     Metric,
     Payload,
+    ReviewRequested,
     RunStarted,
     SelectionStarted,
     StopRequested,
@@ -54,11 +56,17 @@ BASE = {"train.csv", "test.csv", "folds.csv", "sample_submission.csv"}
 
 
 def code(
-    attempt: str = "a1", *, trusted: bool = False, members: tuple[str, ...] = (), text: str = "pass"
+    attempt: str = "a1", *, trusted: bool = False, members: tuple[str, ...] = (), text: str = "pass", **fields: Any
 ) -> CodeWritten:
     program = Text.of(text)
     return CodeWritten(
-        attempt=attempt, program=program, digest=program.digest, trusted=trusted, renderer="r", members=members
+        attempt=attempt,
+        program=program,
+        digest=program.digest,
+        trusted=trusted,
+        renderer="r",
+        members=members,
+        **fields,
     )
 
 
@@ -106,6 +114,90 @@ def test_a_sample_of_all_rows_is_no_sample(make_event: Any, rows: int, purpose: 
 def test_a_debug_execution_that_went_well_is_followed_by_the_full_one(make_event: Any) -> None:
     asked = one(answers(make_event, started(), PROFILED, code(), finished()))
     assert (asked.purpose, asked.attempt) == ("full", "a1")
+
+
+REVIEWED = CodeReviewed("a1", Text.of("pass").digest, ok=True)
+
+
+def test_a_program_that_wants_a_review_gets_it_before_its_full_execution(make_event: Any) -> None:
+    written = code(review=True)
+    (asked,) = answers(make_event, started(), PROFILED, written, finished())
+    assert asked == ReviewRequested("a1", written.program)
+    assert one(answers(make_event, started(), PROFILED, written, finished(), REVIEWED)).purpose == "full"
+
+
+def test_a_review_comes_first_where_a_sample_would_be_all_rows(make_event: Any) -> None:
+    (asked,) = answers(make_event, started(1500), PROFILED, code(review=True))
+    assert isinstance(asked, ReviewRequested)
+    assert one(answers(make_event, started(1500), PROFILED, code(review=True), REVIEWED)).purpose == "full"
+
+
+def test_a_rewritten_program_goes_through_debug_and_review_again(make_event: Any) -> None:
+    before = (started(), PROFILED, code(review=True, repairs=1), finished(ok=False, failure="data"))
+    rewritten = code(text="again", review=True, number=1)
+    asked = one(answers(make_event, *before, rewritten))
+    assert (asked.purpose, str(asked.program)) == ("debug", "again")
+    assert answers(make_event, *before, rewritten, finished()) == ()
+    (review,) = answers(make_event, *before, rewritten, finished(program=Text.of("again").digest))
+    assert review == ReviewRequested("a1", rewritten.program)
+
+
+@pytest.mark.parametrize(
+    "verdict", [CodeReviewed("a1", Text.of("pass").digest, ok=False), CodeReviewed("a1", "x", True)]
+)
+def test_a_review_that_finds_fault_or_is_of_another_version_starts_nothing(make_event: Any, verdict: Payload) -> None:
+    assert answers(make_event, started(), PROFILED, code(review=True), finished(), verdict) == ()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sampled", "share", "estimate"),
+    [
+        (61.0, 10_000, None, None),  # 2 + 59 × 10 = 592
+        (62.0, 10_000, None, "700"),
+        (62.0, 0, None, None),
+        (20.0, 10_000, 0.5, None),  # 2 + 18 × 10 / 0.5 = 362
+        (20.0, 10_000, 0.1, "2000"),
+        (20.0, 10_000, 7, None),
+        (20.0, 10_000, "half", None),
+        (1.5, 10, 0.001, None),
+    ],
+)
+def test_a_program_whose_full_execution_cannot_end_in_time_is_sent_back(
+    make_event: Any, seconds: float, sampled: int, share: Any, estimate: str | None
+) -> None:
+    diagnostics = {} if share is None else {"debug_share": share}
+    done = finished(seconds=seconds, sampled=sampled, diagnostics=diagnostics)
+    (said,) = answers(make_event, started(), PROFILED, code(repairs=1), done)
+    if estimate is None:
+        assert isinstance(said, ExecutionRequested) and said.purpose == "full"
+    else:
+        assert isinstance(said, CodeReviewed) and not said.ok and said.digest == done.program
+        assert said.problem.startswith(f"estimated full run {estimate} s, limit 600 s: the debug execution took about ")
+    # What can no longer be repaired is tried all the same: an estimate is no proof.
+    assert one(answers(make_event, started(), PROFILED, code(), done)).purpose == "full"
+
+
+def test_what_is_left_of_the_budget_counts_as_a_limit(make_event: Any) -> None:
+    done = finished(seconds=12.0, sampled=10_000)
+    budget = Budget(seconds=1000)
+    early = answers(make_event, started(budget=budget), PROFILED, code(repairs=1), done, active=800)
+    late = answers(make_event, started(budget=budget), PROFILED, code(repairs=1), done, active=930)
+    assert one(early).purpose == "full"
+    assert isinstance(late[0], CodeReviewed) and "estimated full run 200 s, limit 70 s" in late[0].problem
+
+
+@pytest.mark.parametrize(
+    ("late", "allowed", "debug", "full"),
+    [(0, True, 120, 600), (1, True, 156, 600), (2, True, 192, 780), (9, True, 360, 1200), (9, False, 120, 600)],
+)
+def test_limits_grow_with_the_programs_that_exceed_them_where_that_is_allowed(
+    make_event: Any, late: int, allowed: bool, debug: float, full: float
+) -> None:
+    past = [finished(f"b{n}", "full" if n % 2 else "debug", ok=False, failure="time") for n in range(late)]
+    past += [finished("c", "rerun", ok=False, failure="time"), finished("d", ok=False, failure="memory")]
+    begin = started(settings={"sandbox": {"allow_longer": allowed}})
+    asked = [one(answers(make_event, begin, PROFILED, *past, code(trusted=t))).limits.seconds for t in (False, True)]
+    assert asked == pytest.approx([debug, full])
 
 
 @pytest.mark.parametrize(

@@ -84,5 +84,5 @@ print(os.environ.get("GOME_DEBUG"), len(list(csv.DictReader(open("input/train.cs
 """
     debug = await bench.run(program, purpose="debug")
     full = await bench.run(program, purpose="full", id="f" * 32)
-    assert str(debug.stdout) == "1 40\n"
+    assert str(debug.stdout) == "1 40\n" and debug.sampled == 40
     assert str(full.stdout) == "None 300\n"
