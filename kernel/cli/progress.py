@@ -16,12 +16,14 @@ from gome.events import (
     AttemptAccepted,
     AttemptRejected,
     BudgetExhausted,
+    CodeRequested,
     Commit,
     DataProfiled,
     Event,
     ExecutionFinished,
     ExecutionRequested,
     HypothesisProposed,
+    ReviewRequested,
     RunFinished,
     RunResumed,
     RunStarted,
@@ -93,7 +95,15 @@ class Activity:
             case ExecutionFinished() if self.selecting:
                 self.done += 1
                 self._count()
-            case ExecutionRequested(attempt=attempt, purpose=purpose) if attempt in t.attempts and purpose != "full":
+            case CodeRequested(attempt=attempt, purpose=purpose) if attempt in t.attempts:
+                doing = "mending" if purpose == "repair" else "writing"
+                self.traces[t.attempts[attempt].trace] = f"{attempt}: {doing} the program"
+            case ReviewRequested(attempt=attempt) if attempt in t.attempts:
+                self.traces[t.attempts[attempt].trace] = f"{attempt}: having the program reviewed"
+            case ExecutionRequested(attempt=attempt, purpose="full") if attempt in t.attempts:
+                a = t.attempts[attempt]
+                self.traces[a.trace] = f"{attempt}: {a.hypothesis.statement if a.hypothesis else 'running'}"
+            case ExecutionRequested(attempt=attempt, purpose=purpose) if attempt in t.attempts:
                 said = {"seed": "measuring seed noise", "repeat": "asking again on other folds", "debug": "trying"}
                 self.traces[t.attempts[attempt].trace] = f"{attempt}: {said.get(purpose, purpose)}"
             case AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt) if attempt in t.attempts:

@@ -5,7 +5,8 @@ clearly worse refused. Better by at most two σ: both run again on the next part
 whoever asks), and the mean decides. A tie is taken only for lower cost or better alignment, and only while the trace's
 best is not left by more than σ. A gain above four σ, a scorer's doubt or an opinion that the score misleads must pass a
 masked-fold audit first. The first valid solution of a run also runs with two other seeds, to learn what a seed is
-worth; nobody waits for that. Once final selection has begun, nothing is asked any more: what is known decides.
+worth; nobody waits for that. Nothing is said of a program that fails while its mutator will still repair it. Once final
+selection has begun, nothing is asked any more: what is known decides.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 from collections.abc import Sequence
 
@@ -64,10 +65,32 @@ def _row_se(state: Selecting, attempt: str, leader: str) -> float:
 def reseeded(entry: Entry, runs: Sequence[SubmissionScored]) -> str | None:
     """The program with the runs' seeds and partitions in it; None when it was not written for that."""
     assert entry.request is not None
+    program = str(entry.request.program)
     try:
-        return with_seeds(str(entry.request.program), [r.seed for r in runs], [r.partition for r in runs])
+        return with_seeds(program, [r.seed for r in runs], [r.partition for r in runs])
     except ValueError:
-        return None
+        if entry.request.trusted or len(runs) > 1:
+            return None
+        return pinned(program, runs[0].seed, runs[0].partition)
+
+
+def pinned(program: str, seed: int, partition: int) -> str:
+    """A program that goes by its environment, with this seed and partition where the environment names none."""
+    try:
+        statements = ast.parse(program).body
+    except (SyntaxError, ValueError):
+        return program
+    after = 0
+    for number, statement in enumerate(statements):
+        docstring = not number and isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        if not docstring and not (isinstance(statement, ast.ImportFrom) and statement.module == "__future__"):
+            break
+        after = statement.end_lineno or 0
+    lines = program.splitlines(keepends=True)
+    if after and not lines[after - 1].endswith("\n"):
+        lines[after - 1] += "\n"
+    pins = [f'os.environ.setdefault("{n}", "{v}")\n' for n, v in (("GOME_SEED", seed), ("GOME_PARTITION", partition))]
+    return "".join([*lines[:after], "import os\n\n", *pins, *lines[after:]])
 
 
 def pooled(errors: Sequence[float]) -> float:

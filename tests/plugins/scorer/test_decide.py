@@ -15,6 +15,7 @@ from gome.events import (
     ScoreRequested,
     StepPlanned,
     SubmissionRejected,
+    SubmissionScored,
     SubmissionSelected,
     Text,
 )
@@ -127,3 +128,16 @@ def test_a_scorer_that_takes_over_in_a_fork_owes_what_was_not_scored() -> None:
     request = next(e for e in run.log if isinstance(e.payload, ScoreRequested))
     fresh.states[0] = plugin.evolve(fresh.states[0], msgspec.structs.replace(request, payload=done))
     assert [s.attempt for s in scorings(fresh.say(RunForked("parent", 10, "hash")))] == ["a2"]
+
+
+def test_the_repaired_version_of_a_refused_program_is_scored_and_met_by_others() -> None:
+    run = run_of(("a1", 1.0, ""))
+    run.say(StepPlanned("a2", 0, 1, parent="a1"))
+    asked_for(run, "a2", purpose="full")
+    run.say(SubmissionRejected("a2", "full", "no"))
+    repaired = ExecutionFinished("a2", "full", True, outputs={"oof.csv": artifact("repaired")})
+    (found,) = scorings(run.say(repaired))
+    assert found.outputs == {"oof.csv": artifact("repaired")}
+    run.say(SubmissionScored("a2", "full", 0.5))
+    run.say(StepPlanned("a3", 0, 2, parent="a2"))
+    assert asked_for(run, "a3", purpose="full").against[0].oof == artifact("repaired")

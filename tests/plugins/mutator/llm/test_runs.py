@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from gome.events import CodeRequested, CodeReviewed, CodeWritten, ExecutionFinished, SubmissionRejected
+from gome.events import (
+    CodeRequested,
+    CodeReviewed,
+    CodeWritten,
+    ExecutionFinished,
+    ExecutionRequested,
+    SubmissionRejected,
+)
 from gome.kernel.testing import conform
 from tests.plugins.mutator.llm.desk import FINE, Model, run
 from tests.plugins.mutator.llm.programs import broken_syntax, crashing, fenced, lacking_a_column, reference
@@ -28,6 +37,15 @@ async def test_a_program_that_keeps_to_the_contract_passes_runner_scorer_and_aud
     assert [c.audited for c in t.selected.candidates] == ["passed"]
     assert model.names() == ["code", "review"]
     assert await done.verifies()
+    # What is handed in comes out of the program again, by hand and without the run's environment.
+    asked = (await done.said(ExecutionRequested))[1]
+    for name, file in asked.inputs.items():
+        (tmp_path / "hand" / "input").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "hand" / "input" / name).write_bytes(done.store.get(file.digest))
+    (tmp_path / "hand" / "best.py").write_text(str(t.selected.program))
+    subprocess.run([sys.executable, "best.py"], cwd=tmp_path / "hand", check=True, capture_output=True)
+    for name, file in (("submission.csv", t.selected.submission), ("oof.csv", t.selected.oof)):
+        assert (tmp_path / "hand" / name).read_bytes() == done.store.get(file.digest)
 
 
 async def test_one_attempt_is_repaired_until_it_is_accepted_and_every_version_is_recorded(tmp_path: Path) -> None:
