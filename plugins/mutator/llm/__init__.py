@@ -32,6 +32,7 @@ plugin = Plugin(
     effects=(Effect(CodeRequested), Effect(ReviewRequested)),
     perform=_perform,
     settings=LlmSettings,
+    needs=("completion",),
     modules=("gome.plugins.mutator.llm",),
 )
 """The plugin value that the entry point `gome.mutators` names."""
