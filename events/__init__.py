@@ -50,6 +50,7 @@ from gome.events.event import (
 )
 from gome.events.execution import (
     ExecutionFinished,
+    ExecutionRefused,
     ExecutionRequested,
     Failure,
     Limits,
@@ -90,6 +91,7 @@ from gome.events.metrics import (
 from gome.events.payload import (
     Intent,
     Payload,
+    Reservation,
     Unknown,
 )
 from gome.events.pipeline import (
@@ -317,6 +319,7 @@ __all__ = [
     "Encoding",
     "Event",
     "ExecutionFinished",
+    "ExecutionRefused",
     "ExecutionRequested",
     "Failure",
     "Feature",
@@ -367,6 +370,7 @@ __all__ = [
     "Recollection",
     "RecordError",
     "ReflectionRequested",
+    "Reservation",
     "Ridge",
     "RunFinished",
     "RunForked",

@@ -33,6 +33,7 @@ from gome.events import (
     EffectStarted,
     Event,
     Intent,
+    Ledger,
     Payload,
     Saying,
     child_id,
@@ -219,11 +220,19 @@ class Performer:
             id = child_id(parent.id, digest, asked[digest])
             asked[digest] += 1
             if id not in found.children and not state.is_open(id):
-                if over := state.ledger.over():
-                    raise ChildEffectFailed(f"{type(child).__name__} refused: the budget of {over[0]} is used up")
                 said = state.codec.saying(id, child, cause=parent.id, corr=parent.corr)
                 draft = live.scribe.draft("effect", plugin, parent.id, [said], decider=f"effect:{parent.type}")
-                await live.commit(draft, still=lambda: state.is_open(parent.id) and not state.is_open(id))
+
+                refusal = ""
+
+                def wanted() -> bool:
+                    # Asked under the run's lock, so that no other intent of this process comes in between.
+                    nonlocal refusal
+                    refusal = _refusal(state.ledger, child)
+                    return not refusal and state.is_open(parent.id) and not state.is_open(id)
+
+                if await live.commit(draft, still=wanted) is None and refusal:
+                    raise ChildEffectFailed(f"{type(child).__name__} refused: {refusal}")
             await live.changed(lambda: id in found.children or not state.is_open(parent.id))
             if id not in found.children:
                 raise ChildEffectFailed(f"{type(child).__name__} was called off with the effect that asked for it")
@@ -313,3 +322,13 @@ class Performer:
 def _attempt(event: Event) -> str:
     """The attempt an intent belongs to, for events that name it ("" where it has none)."""
     return str(getattr(event.payload, "attempt", ""))
+
+
+def _refusal(ledger: Ledger, intent: Intent) -> str:
+    """Why the budget has no room for an intent; "" when it has."""
+    if over := ledger.over():
+        return f"the budget of {over[0]} is used up"
+    if lacking := ledger.lacks(intent.reserves()):
+        name, wanted, left = lacking
+        return f"it may use {wanted:g} of the budget of {name}, and {left:g} are left beside what is in flight"
+    return ""

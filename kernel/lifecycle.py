@@ -21,6 +21,7 @@ from gome.events import (
     EffectCancelled,
     EffectFailed,
     Event,
+    ExecutionRefused,
     Intent,
     Ledger,
     Payload,
@@ -152,6 +153,9 @@ def _decide(state: _Life, event: Event, draw: Draw) -> list[Payload]:
     if state.closing is not None:
         return _close(state, event, state.closing)
     over = state.ledger.over()
+    if isinstance(event.payload, ExecutionRefused):
+        # Not quite at its limit, but what is left is of no use to anybody.
+        over = event.payload.limit, event.payload.spent, event.payload.allowed
     if over and over[0] != "seconds" and over[0] not in state.exhausted:
         name, spent_, allowed = over
         return [

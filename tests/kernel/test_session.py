@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from gome.events import (
+    Budget,
     Cost,
     Draft,
     EffectAttemptFailed,
@@ -24,6 +25,7 @@ from gome.events import (
     ExecutionRequested,
     Intent,
     Payload,
+    Reservation,
     RunSuspended,
     StopRequested,
     result_id,
@@ -51,7 +53,11 @@ class Question(Intent, frozen=True):
 
     text: str
     attempt: str = ""
+    tokens: int = 0
     volatile: ClassVar[tuple[str, ...]] = ("attempt",)
+
+    def reserves(self) -> Reservation:
+        return Reservation(tokens=self.tokens)
 
 
 class Answered(Payload, frozen=True):
@@ -68,6 +74,7 @@ class Desk:
         self.artifacts = MemoryArtifacts()
         self.spool = Spool(tmp / "spool")
         self.home = tmp
+        self.budget = Budget(steps=3)
         self.numbers = iter(range(10_000))
 
     async def session(self, plugins: tuple[Plugin, ...]) -> Session:
@@ -89,7 +96,7 @@ class Desk:
         )
         if "r" in await self.log.runs():
             await live.load()
-        await start(live, toy.started(steps=3))
+        await start(live, msgspec.structs.replace(toy.started(steps=3), budget=self.budget))
         return Session(live, shop)
 
     def nonce(self) -> str:
@@ -292,6 +299,34 @@ async def test_a_child_effect_that_fails_raises_in_its_parent(tmp_path: Path) ->
     session = await desk.drive(*with_runner(perform), oracle)
     assert session.live.state.finished is not None
     assert len(await desk.events(ExecutionFinished)) == 3
+
+
+async def test_a_child_effect_that_the_budget_has_no_room_for_is_refused(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.budget = Budget(steps=3, tokens=100)
+    outcomes: list[str] = []
+
+    async def ask(ctx: Context) -> None:
+        try:
+            await ctx.call(Question(text="how much", tokens=60))
+            outcomes.append("answered")
+        except ChildEffectFailed as error:
+            outcomes.append(str(error))
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        if event.payload.attempt == "a1":
+            async with anyio.create_task_group() as group:
+                group.start_soon(ask, ctx)
+                group.start_soon(ask, ctx)
+            await ask(ctx)
+        return toy._finished(event.payload.attempt)
+
+    session = await desk.drive(*with_runner(perform), oracle)
+    refusal = "Question refused: it may use 60 of the budget of tokens, and 40 are left beside what is in flight"
+    assert sorted(outcomes) == [refusal, "answered", "answered"]
+    assert len(await desk.events(Question)) == 2
+    assert session.live.state.finished is not None and session.live.state.ledger.open == {}
 
 
 async def test_a_second_result_counts_only_by_its_cost(tmp_path: Path) -> None:
