@@ -79,8 +79,8 @@ class Ledger:
         """The first exhausted limit as (name, spent, allowed), None while all hold. Reservations do not count: what is
         in flight may still use less."""
         for name in ("seconds", *HELD):
-            spent, allowed = self.spent(name), getattr(self.budget, name)
-            if allowed is not None and spent >= allowed:
+            allowed = getattr(self.budget, name)
+            if allowed is not None and (spent := self.spent(name)) >= allowed:
                 return name, spent, float(allowed)
         return None
 
