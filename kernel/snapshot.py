@@ -30,7 +30,7 @@ import structlog
 from anyio import to_thread
 from msgspec import Struct
 
-from gome.events import Head
+from gome.events import Head, RunStarted
 from gome.kernel.discovery import kernel_digest, packages_of, pin
 from gome.kernel.errors import LogDamaged
 from gome.kernel.log import EventLog
@@ -55,6 +55,7 @@ class _About(Struct, frozen=True):
     share."""
 
     head: Head
+    started: RunStarted | None
     code: str
     plugins: dict[str, str]
     emitting: tuple[str, ...]
@@ -96,6 +97,7 @@ class Snapshots:
         pickler.dump(cursors)
         about = _About(
             head=state.head,
+            started=state.started,
             code=kernel_digest(),
             plugins={p.name: pin(p).digest for p in plugins},
             emitting=tuple(p.name for p in plugins if p.emits),
@@ -118,6 +120,14 @@ class Snapshots:
     def drop(self, run: str) -> None:
         """Forget a run's snapshot; absent is fine."""
         self._path(run).unlink(missing_ok=True)
+
+    def started(self, run: str) -> RunStarted | None:
+        """The first event of a run that has a snapshot here, None for others."""
+        _, _, content = self._read(self._path(run)).partition(b"\n")
+        try:
+            return msgspec.json.decode(content.partition(b"\n")[0], type=_About).started
+        except msgspec.MsgspecError:
+            return None
 
     def restore(self, state: RunState, plugins: Sequence[Plugin]) -> bool:
         """Fill a state that has folded nothing. `plugins` must hold those of the snapshot whose code matters here: the

@@ -33,6 +33,7 @@ from tests.bench.steps import plugins
 from tests.kernel.toy import TASK
 
 pytestmark = pytest.mark.bench
+STEPS = int(os.environ.get("GOME_BENCH_STEPS", "1000"))  # read before tests are cut off from the environment
 
 
 class Timed:
@@ -128,4 +129,4 @@ async def measure_snapshot(c: Connection, snapshots: Snapshots, state: RunState,
 
 def test_overhead_per_step_and_verify_rate(tmp_path: Path) -> None:
     gc.set_threshold(50_000, 20, 100)  # as the command line does
-    anyio.run(measure, tmp_path, int(os.environ.get("GOME_BENCH_STEPS", "1000")))
+    anyio.run(measure, tmp_path, STEPS)
