@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gome.events import (
@@ -174,6 +174,7 @@ def settle(book: Book, intent: str, wish: Intent, share: float) -> Reservation:
     return Reservation(tokens=max(0, tokens - held.tokens), money=max(0.0, money - held.money))
 
 
+@settings(deadline=None)
 @given(budgets, moves)
 def test_over_any_history_reservations_end_at_nothing_and_spending_stays_within_the_limits(
     budget: dict[str, Any], history: list[Any]
