@@ -47,6 +47,7 @@ from gome.events.effect import (
     EffectCancelled,
     EffectDuplicated,
     EffectFailed,
+    EffectRefused,
     EffectStarted,
 )
 from gome.events.event import (
@@ -62,6 +63,7 @@ from gome.events.event import (
 )
 from gome.events.execution import (
     ExecutionFinished,
+    ExecutionRefused,
     ExecutionRequested,
     Failure,
     Limits,
@@ -102,6 +104,7 @@ from gome.events.metrics import (
 from gome.events.payload import (
     Intent,
     Payload,
+    Reservation,
     Unknown,
 )
 from gome.events.pipeline import (
@@ -336,11 +339,13 @@ __all__ = [
     "EffectCancelled",
     "EffectDuplicated",
     "EffectFailed",
+    "EffectRefused",
     "EffectStarted",
     "ElasticNet",
     "Encoding",
     "Event",
     "ExecutionFinished",
+    "ExecutionRefused",
     "ExecutionRequested",
     "Failure",
     "Feature",
@@ -395,6 +400,7 @@ __all__ = [
     "RecordError",
     "ReflectionRequested",
     "ReplyMode",
+    "Reservation",
     "ReviewRequested",
     "Ridge",
     "RoleHandedOver",

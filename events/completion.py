@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct, field
 
 from gome.events.artifact import Text
-from gome.events.payload import Intent, Payload
+from gome.events.payload import Intent, Payload, Reservation
 
 CompletionRole = Literal["researcher", "developer", "judge"]
 """Which model a call goes to: `researcher` reasons, `developer` writes code, `judge` gives verdicts."""
@@ -56,6 +56,10 @@ class CompletionRequested(Intent, frozen=True):
     tokens_in: int = 0
     max_money: float | None = None
     volatile: ClassVar[tuple[str, ...]] = ("attempt", "max_money")
+
+    def reserves(self) -> Reservation:
+        """One completion with all the tokens and money that it can take; a price that is unknown holds no money."""
+        return Reservation(completions=1, tokens=self.tokens_in + self.max_tokens, money=self.max_money or 0.0)
 
 
 class CompletionReceived(Payload, frozen=True):

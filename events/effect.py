@@ -51,6 +51,18 @@ class EffectDuplicated(Payload, frozen=True):
     kind: str
 
 
+class EffectRefused(Payload, frozen=True):
+    """A performer wanted a child effect and the budget has no room for it, even if what is in flight used nothing:
+    `allowed` of `limit`, of which `spent` is used. Said by the effect that wanted it, which goes on without."""
+
+    intent: str
+    kind: str
+    limit: str
+    wanted: float
+    spent: float
+    allowed: float
+
+
 class CancelRequested(Payload, frozen=True):
     """Calls off an open intent."""
 

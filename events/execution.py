@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct, field
 
 from gome.events.artifact import Artifact, Text
-from gome.events.payload import Intent, Payload
+from gome.events.payload import Intent, Payload, Reservation
 
 Purpose = Literal["debug", "full", "seed", "repeat", "rerun", "audit"]
 """Why a program runs: `debug` (a sample), `full` (the attempt), `seed` (noise estimate), `repeat` (the guard asks
@@ -46,6 +46,22 @@ class ExecutionRequested(Intent, frozen=True):
     trusted: bool = False
     renderer: str = ""
     volatile: ClassVar[tuple[str, ...]] = ("attempt", "limits")
+
+    def reserves(self) -> Reservation:
+        """One execution, and its wall limit in seconds."""
+        return Reservation(executions=1, execution_seconds=self.limits.seconds)
+
+
+class ExecutionRefused(Payload, frozen=True):
+    """A program does not run, and its attempt ends, because too little of a limit of the budget is left: `spent` of
+    `allowed` are used, what is in flight not counted."""
+
+    attempt: str
+    purpose: Purpose
+    limit: str
+    spent: float
+    allowed: float
+    reason: str
 
 
 class ExecutionFinished(Payload, frozen=True):

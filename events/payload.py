@@ -23,6 +23,19 @@ class Payload(Struct, frozen=True, omit_defaults=False):
     begins_chain: ClassVar[bool] = False
 
 
+class Reservation(Struct, frozen=True):
+    """What an intent may use of a run's budget at most, while it has no result. Money is in USD."""
+
+    executions: int = 0
+    execution_seconds: float = 0.0
+    completions: int = 0
+    tokens: int = 0
+    money: float = 0.0
+
+
+NOTHING = Reservation()
+
+
 class Intent(Payload, frozen=True):
     """A wish to touch the world, answered by at most one result event.
 
@@ -31,6 +44,10 @@ class Intent(Payload, frozen=True):
     """
 
     volatile: ClassVar[tuple[str, ...]] = ()
+
+    def reserves(self) -> Reservation:
+        """What this intent holds of the budget until its result says what was used; nothing unless a type says so."""
+        return NOTHING
 
 
 class Unknown(Struct, frozen=True):

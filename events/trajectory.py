@@ -17,7 +17,7 @@ from gome.events.code import CodeRejected, CodeRequested, CodeReviewed, CodeWrit
 from gome.events.completion import CompletionFailed, CompletionReceived
 from gome.events.effect import EffectCancelled, EffectFailed
 from gome.events.event import Event
-from gome.events.execution import ExecutionFinished
+from gome.events.execution import ExecutionFinished, ExecutionRefused
 from gome.events.feedback import AttemptAccepted, AttemptRejected, FeedbackGiven
 from gome.events.hypothesis import Challenge, Hypothesis, HypothesisProposed, ProposalFailed
 from gome.events.run import RunFinished, RunStarted, RunSuspended, StopRequested
@@ -337,7 +337,9 @@ def _finished(t: Trajectory, e: Event, p: RunFinished) -> None:
     t.finished = p
 
 
-def _failed(t: Trajectory, e: Event, p: EffectFailed | EffectCancelled | ProposalFailed | CodeRejected) -> None:
+def _failed(
+    t: Trajectory, e: Event, p: EffectFailed | EffectCancelled | ProposalFailed | CodeRejected | ExecutionRefused
+) -> None:
     if (a := t._attempt(p.attempt)) and a.accepted is None:
         if isinstance(p, EffectFailed):
             a.reason = p.error
@@ -359,6 +361,7 @@ _FOLDS: dict[type, Callable[..., None]] = {
     CompletionFailed: _completed,
     CodeRejected: _failed,
     ExecutionFinished: _executed,
+    ExecutionRefused: _failed,
     SubmissionScored: _scored,
     SubmissionRejected: _rejected_submission,
     FeedbackGiven: _feedback,

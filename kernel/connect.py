@@ -22,6 +22,7 @@ from gome.kernel.errors import Conflict, LogUnreachable, leaves
 from gome.kernel.log import EventLog
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.settings import Settings
+from gome.kernel.snapshot import Snapshots
 from gome.kernel.spool import Spool
 from gome.kernel.timekeeping import RealTime, Time
 
@@ -47,6 +48,7 @@ class Connection:
     time: Time
     tenant: str
     nats: NatsConnection | None = None
+    snapshots: Snapshots | None = None
 
 
 @contextlib.asynccontextmanager
@@ -69,7 +71,8 @@ async def connect(settings: Settings, *, memory: bool = False) -> AsyncIterator[
         stack.push_async_callback(log.close)
         stack.push_async_callback(vault.close)
         try:
-            yield Connection(log, vault, artifacts, answers, spool, home, time, settings.tenant, nats)
+            snapshots = Snapshots(home / "snapshots")
+            yield Connection(log, vault, artifacts, answers, spool, home, time, settings.tenant, nats, snapshots)
         except BaseException as error:
             _blame_disk(home, error)
             raise

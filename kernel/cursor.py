@@ -16,6 +16,8 @@ from typing import Any
 from gome.events import Codec, Commit, Draw, Event, Payload, RunStarted, Saying, event_id
 from gome.kernel.plugin import Plugin
 
+_KEPT = ("state", "folded", "own_end", "seed", "_unfolded", "_triggers")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -127,6 +129,15 @@ class Cursor:
             self.state = self.plugin.evolve(self.state, self._unfolded[0])
             self._unfolded.popleft()
         self.folded = upto
+
+    def kept(self) -> dict[str, Any]:
+        """What a snapshot keeps. A computed answer is not in it: it is computed again, from the same fold."""
+        return {name: getattr(self, name) for name in _KEPT}
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Become the cursor that was `kept`."""
+        for name in _KEPT:
+            setattr(self, name, kept[name])
 
     def holds(self, answer: Answer) -> bool:
         """Whether an answer is still the one to give (nobody has recorded it meanwhile)."""

@@ -10,11 +10,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+
+import msgspec
 
 from gome.events import TYPES, Codec, CodecError, PluginPin
 from gome.kernel.errors import PluginError
@@ -203,7 +206,8 @@ def source_digest(package: str) -> str:
     return sum.hexdigest()
 
 
-def _packages(plugin: Plugin) -> tuple[str, ...]:
+def packages_of(plugin: Plugin) -> tuple[str, ...]:
+    """The packages (or modules) whose source a plugin's pin covers, besides `gome.events`."""
     if plugin.modules:
         return plugin.modules
     module = (plugin.perform or plugin.decide).__module__
@@ -212,11 +216,18 @@ def _packages(plugin: Plugin) -> tuple[str, ...]:
 
 def pinned_modules(plugin: Plugin) -> Plugin:
     """The plugin with its packages written down, before its functions are wrapped by the kernel's."""
-    return replace(plugin, modules=_packages(plugin))
+    return replace(plugin, modules=packages_of(plugin))
+
+
+@cache
+def kernel_digest() -> str:
+    """SHA-256 over what a fold depends on beside plugins: this package, `gome.events`, Python and msgspec."""
+    parts = [source_digest("gome.kernel"), source_digest("gome.events"), sys.version, msgspec.__version__]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def pin(plugin: Plugin) -> PluginPin:
     """A plugin as it is now: the digest covers its package and `gome.events`."""
-    parts = [source_digest(p) for p in (*_packages(plugin), "gome.events")]
+    parts = [source_digest(p) for p in (*packages_of(plugin), "gome.events")]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
     return PluginPin(name=plugin.name, role=plugin.role, version=plugin.version, digest=digest)

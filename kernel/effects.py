@@ -31,9 +31,11 @@ from gome.events import (
     EffectCancelled,
     EffectDuplicated,
     EffectFailed,
+    EffectRefused,
     EffectStarted,
     Event,
     Intent,
+    Ledger,
     Payload,
     Saying,
     child_id,
@@ -218,11 +220,22 @@ class Performer:
             id = child_id(parent.id, digest, asked[digest])
             asked[digest] += 1
             if id not in found.children and not state.is_open(id):
-                if over := state.ledger.over():
-                    raise ChildEffectFailed(f"{type(child).__name__} refused: the budget of {over[0]} is used up")
                 said = state.codec.saying(id, child, cause=parent.id, corr=parent.corr)
                 draft = live.scribe.draft("effect", plugin, parent.id, [said], decider=f"effect:{parent.type}")
-                await live.commit(draft, still=lambda: state.is_open(parent.id) and not state.is_open(id))
+                refusal = ""
+
+                def wanted() -> bool:
+                    # Asked under the run's lock, so that no other intent of this process comes in between.
+                    nonlocal refusal
+                    refusal = _refusal(state.ledger, child)
+                    return not refusal and state.is_open(parent.id) and not state.is_open(id)
+
+                while await live.commit(draft, still=wanted) is None and refusal:
+                    if state.ledger.over() or not state.ledger.may_fit(child.reserves()):
+                        await self._refused(found, plugin, id, child)
+                        raise ChildEffectFailed(f"{type(child).__name__} refused: {refusal}")
+                    # What is in flight holds the rest and may give some of it back.
+                    await live.changed(lambda: _refusal(state.ledger, child) != refusal or not state.is_open(parent.id))
             await live.changed(lambda: id in found.children or not state.is_open(parent.id))
             if id not in found.children:
                 raise ChildEffectFailed(f"{type(child).__name__} was called off with the effect that asked for it")
@@ -235,6 +248,18 @@ class Performer:
             return payload
 
         return call
+
+    async def _refused(self, found: OpenIntent, plugin: Plugin, id: str, child: Intent) -> None:
+        """Record that the budget has no room for a child, so that the run can end instead of asking again."""
+        event, ledger = found.event, self.live.state.ledger
+        if (lacking := ledger.lacks(child.reserves())) is None:
+            return  # a limit is used up, which the log says already
+        name, wanted, _ = lacking
+        allowed = float(getattr(ledger.budget, name))
+        payload = EffectRefused(event.id, type(child).__name__, name, wanted, round(ledger.spent(name), 6), allowed)
+        said = self.live.state.codec.saying(started_id(id, 0, "refused"), payload, cause=event.id, corr=event.corr)
+        draft = self.live.scribe.draft("effect", plugin, event.id, [said])
+        await self.live.commit(draft, still=lambda: self.live.state.is_open(event.id))
 
     def _failed(self, found: OpenIntent, attempts: int, error: str) -> EffectFailed:
         event = found.event
@@ -312,3 +337,13 @@ class Performer:
 def _attempt(event: Event) -> str:
     """The attempt an intent belongs to, for events that name it ("" where it has none)."""
     return str(getattr(event.payload, "attempt", ""))
+
+
+def _refusal(ledger: Ledger, intent: Intent) -> str:
+    """Why the budget has no room for an intent; "" when it has."""
+    if over := ledger.over():
+        return f"the budget of {over[0]} is used up"
+    if lacking := ledger.lacks(intent.reserves()):
+        name, wanted, left = lacking
+        return f"it may use {wanted:g} of the budget of {name}, and {left:g} are left beside what is in flight"
+    return ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import Struct, field
@@ -23,11 +23,16 @@ from gome.events import (
     RunResumed,
     RunStarted,
     RunSuspended,
+    Sealed,
     StepPlanned,
     SubmissionScored,
     SubmissionSelected,
 )
 from gome.kernel.log import EventLog
+from gome.kernel.server import read_address
+
+if TYPE_CHECKING:
+    from gome.kernel.connect import Connection
 
 VERSION = 1
 
@@ -52,6 +57,13 @@ class Row(Struct):
     started: float = 0.0
     updated: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
+
+    def take(self, sealed: Sealed) -> None:
+        """Fold the next record."""
+        for event in CODEC.commit(sealed).events:
+            self.apply(event)
+        self.head = sealed.head
+        self.records += 1
 
     def apply(self, event: Event) -> None:
         """Fold one event."""
@@ -79,6 +91,14 @@ class Row(Struct):
             case RunFinished(outcome=outcome):
                 self.state = outcome
                 self.scores.clear()
+
+
+def key_of(connection: Connection) -> str:
+    """What tells a connection's log apart from others that share its home: server and tenant, where the server is not
+    the home's own, whose port means nothing."""
+    address = read_address(connection.home)
+    foreign = address is None or address.url not in connection.log.name
+    return f"{connection.log.name}/{connection.tenant}" if foreign else connection.tenant
 
 
 class RunIndex:
@@ -112,15 +132,20 @@ class RunIndex:
         decode = msgspec.msgpack.Decoder(Row).decode
         return {run: decode(data) for run, data in rows}
 
+    def ended(self, key: str = "") -> dict[str, int]:
+        """The runs that are known to be finished, as far as the index has read them, with their numbers of records."""
+        rows = self._stored(key).values()
+        return {row.run: row.records for row in rows if row.state in ("done", "stopped", "failed")}
+
     async def rows(self, key: str = "") -> list[Row]:
         """All runs of the log, oldest first, brought up to date. `key` tells logs apart that share a home."""
         stored = self._stored(key)
-        fresh: list[Row] = []
         sizes = await self.log.sizes()
-        for run, size in sizes.items():
-            row = stored.get(run)
-            if row is None or row.records != size:
-                fresh.append(await self._update(row or Row(run=run, head=Head(run))))
+        moved = {run: stored.get(run) or Row(run=run, head=Head(run)) for run in sizes}
+        moved = {run: row for run, row in moved.items() if row.records != sizes[run]}
+        async for sealed in self.log.scan({run: row.head for run, row in moved.items()}):
+            moved[sealed.body.run].take(sealed)
+        fresh = list(moved.values())
         with self._db:
             data = [(key, r.run, msgspec.msgpack.encode(r)) for r in fresh]
             self._db.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", data)
@@ -128,11 +153,3 @@ class RunIndex:
             self._db.executemany("DELETE FROM runs WHERE log = ? AND run = ?", gone)
         rows = {run: row for run, row in stored.items() if run in sizes} | {r.run: r for r in fresh}
         return sorted(rows.values(), key=lambda r: (r.started, r.run))
-
-    async def _update(self, row: Row) -> Row:
-        async for sealed in self.log.read(row.run, row.head if row.head.seq else None):
-            for event in CODEC.commit(sealed).events:
-                row.apply(event)
-            row.head = sealed.head
-            row.records += 1
-        return row

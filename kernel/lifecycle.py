@@ -20,7 +20,9 @@ from gome.events import (
     Draw,
     EffectCancelled,
     EffectFailed,
+    EffectRefused,
     Event,
+    ExecutionRefused,
     Intent,
     Ledger,
     Payload,
@@ -152,6 +154,9 @@ def _decide(state: _Life, event: Event, draw: Draw) -> list[Payload]:
     if state.closing is not None:
         return _close(state, event, state.closing)
     over = state.ledger.over()
+    if isinstance(event.payload, ExecutionRefused | EffectRefused):
+        # Not quite at its limit, but what is left is of no use to anybody.
+        over = event.payload.limit, event.payload.spent, event.payload.allowed
     if over and over[0] != "seconds" and over[0] not in state.exhausted:
         name, spent_, allowed = over
         return [

@@ -7,7 +7,8 @@ appender (`gome.kernel.appender`) encodes, moves long texts out and seals again 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from typing import Protocol
 
 from gome.events import Draft, Head, Sealed
@@ -40,6 +41,12 @@ class EventLog(Protocol):
         """
         ...
 
+    def scan(self, heads: Mapping[str, Head]) -> AsyncIterator[Sealed]:
+        """Yield the records of many runs, each run's in order behind the given head (`Head(run)`: from its start) up to
+        its head at the time of the call, checked as by `read`; how runs are interleaved is not said. Where there is
+        much to read this is one sequential read of the log from the oldest of those heads."""
+        ...
+
     def follow(self, run: str, after: Head | None = None) -> AsyncIterator[Sealed]:
         """Like `read`, then keep yielding as records arrive, across reconnects, without gaps or repetitions, until
         the iterator is closed. A run that does not exist yet is waited for."""
@@ -60,3 +67,11 @@ class EventLog(Protocol):
     async def close(self) -> None:
         """Let go of connections and files; followers end."""
         ...
+
+
+async def run_by_run(log: EventLog, heads: Mapping[str, Head]) -> AsyncGenerator[Sealed, None]:
+    """A scan as one read after the other."""
+    for run, head in heads.items():
+        async with aclosing(log.read(run, head if head.seq else None)) as records:  # type: ignore[type-var]
+            async for record in records:
+                yield record

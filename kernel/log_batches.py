@@ -1,8 +1,8 @@
-"""Stored records of one run out of a stream, in byte-bounded batches, up to a place that is known to exist.
+"""Stored records of one run, or of all, out of a stream, in byte-bounded batches, up to a place that is known to exist.
 
 A batch is one request and many messages (JetStream's batch direct get): nothing is kept on the server, what is asked
-for is bounded in bytes, and an answer that got lost is simply asked for again. Whether the records make a whole run is
-for the caller to check (`gome.kernel.log_jetstream`).
+for is bounded in bytes, and an answer that got lost, or of which a message did, is simply asked for again. Whether the
+records make whole runs is for the caller to check (`gome.kernel.log_jetstream`).
 """
 
 from __future__ import annotations
@@ -78,14 +78,21 @@ async def fetch(
 
 
 async def _batch(connection: Connection, where: Where, first: int, size: int) -> list[tuple[int, bytes, str]] | None:
-    """One answer: messages from `first` on, none when there are none, None when there was no (whole) answer."""
+    """One answer: messages from `first` on, none when there are none, None when there was no (whole) answer. Each
+    message names the one that was sent before it, and the end names the last."""
     body = {"seq": first, "next_by_subj": where.subjects, "batch": 100_000, "max_bytes": size}
     try:
         messages = await connection.gather(f"$JS.API.DIRECT.GET.{where.stream}", msgspec.json.encode(body))
     except Unanswered:
         return None
     status = (messages[-1].headers or {}).get("Status")
-    if len(messages) == 1 and status != "404":
-        return None
-    stored = [(m.headers or {}, m.data) for m in messages[:-1]]
-    return [(int(headers["Nats-Sequence"]), data, headers["Nats-Subject"]) for headers, data in stored]
+    if len(messages) == 1:
+        return [] if status == "404" else None
+    found: list[tuple[int, bytes, str]] = []
+    for m in messages:
+        headers = m.headers or {}
+        if found and int(headers["Nats-Last-Sequence"]) != found[-1][0]:
+            return None
+        if m is not messages[-1]:
+            found.append((int(headers["Nats-Sequence"]), m.data, headers["Nats-Subject"]))
+    return found

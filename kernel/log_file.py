@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from gome.events import Draft, Head, Sealed
 from gome.kernel.journal import Journal
-from gome.kernel.log import Clock
+from gome.kernel.log import Clock, run_by_run
 from gome.kernel.log_checks import RECORD_LIMIT, behind, check_name, check_next, unknown_run
 
 _CHUNK = 4 * 1024 * 1024
@@ -67,6 +67,12 @@ class FileLog:
                 at = record.head
                 yield record
         journal.check_whole(run, at)
+
+    async def scan(self, heads: Mapping[str, Head]) -> AsyncGenerator[Sealed, None]:
+        """See `EventLog.scan`."""
+        async with aclosing(run_by_run(self, heads)) as records:
+            async for record in records:
+                yield record
 
     async def follow(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.follow`."""

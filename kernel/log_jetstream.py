@@ -14,7 +14,7 @@ import base64
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ import msgspec
 from gome.events import Draft, Head, RecordError, Sealed, follows, seal, unseal
 from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, Forbidden, LogDamaged, LogUnreachable, UsageError
-from gome.kernel.log import Clock
+from gome.kernel.log import Clock, run_by_run
 from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
 from gome.kernel.log_checks import (
     behind,
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 _WRONG_LAST = (10071, 10164)
 _NOT_FOUND = 10037
+_READ_COST = 30
+"""Records that are read in a row in the time that beginning to read another run takes."""
+_SCAN_FACTOR = 4
+"""How many records of other runs may be read over for one that is wanted."""
 
 
 class JetStreamLog:
@@ -190,6 +194,43 @@ class JetStreamLog:
                         break
                     at = record.head
                     yield record
+
+    async def scan(self, heads: Mapping[str, Head]) -> AsyncGenerator[Sealed, None]:
+        """See `EventLog.scan`."""
+        if not heads:
+            return
+        sizes = await self.sizes()
+        first = min(head.revision for head in heads.values()) + 1
+        last = await self._last(f"{self._prefix}.{self._tenant}.>")
+        # Behind the oldest head there may be far more of other runs than of those that are wanted.
+        apart = last - first > _SCAN_FACTOR * (sum(sizes.get(run, 0) for run in heads) + _READ_COST * len(heads))
+        async with aclosing(run_by_run(self, heads) if apart else self._sweep_through(heads, first, last)) as records:
+            async for record in records:
+                yield record
+
+    async def _sweep_through(self, heads: Mapping[str, Head], first: int, last: int) -> AsyncGenerator[Sealed, None]:
+        at = dict(heads)
+        place = self._prefix.count(".") + 2
+        where = Where("*", self._stream, f"{self._prefix}.{self._tenant}.>", self.name)
+        async with aclosing(fetch(self._connection, where, first, last)) as messages:
+            async for revision, stored, subject in messages:
+                run = subject.split(".")[place]
+                head = at.get(run)
+                if head is None or revision <= head.revision:
+                    continue
+                record = check_next(stored, head, revision, self.name, subject)
+                at[run] = record.head
+                yield record
+
+    async def _last(self, subjects: str) -> int:
+        """Stream sequence of the last record on some subjects, as the leader knows it; 0 when there is none."""
+        try:
+            found = await self._connection.api(f"STREAM.MSG.GET.{self._stream}", {"last_by_subj": subjects})
+        except ApiError as error:
+            if error.code == _NOT_FOUND:
+                return 0
+            raise LogUnreachable(f"{self.name} does not tell its last record: {error}") from error
+        return int(found["message"]["seq"])
 
     async def follow(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.follow`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from msgspec import structs
 
 from gome.events import Draft, Head, Sealed, seal, unseal
-from gome.kernel.log import Clock
+from gome.kernel.log import Clock, run_by_run
 from gome.kernel.log_checks import (
     RECORD_LIMIT,
     behind,
@@ -73,6 +73,12 @@ class MemoryLog:
             record = check_next(self._stored[run][index], at, index + 1, self.name)
             at = record.head
             yield record
+
+    async def scan(self, heads: Mapping[str, Head]) -> AsyncGenerator[Sealed, None]:
+        """See `EventLog.scan`."""
+        async with aclosing(run_by_run(self, heads)) as records:
+            async for record in records:
+                yield record
 
     async def follow(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.follow`."""

@@ -27,6 +27,7 @@ from gome.kernel.live import LiveRun
 if TYPE_CHECKING:
     from gome.kernel.effects import Workshop
     from gome.kernel.relay import Relay
+    from gome.kernel.snapshot import Camera
 
 
 class DeciderRaised(GomeError):
@@ -35,7 +36,7 @@ class DeciderRaised(GomeError):
 
 class Session:
     """One run, driven by this process. `relay` makes what carries intents of roles that are pinned to `queue`; it is
-    called only when there are such roles."""
+    called only when there are such roles; `camera`, where there is one, takes snapshots."""
 
     def __init__(self, live: LiveRun, shop: Workshop, relay: Callable[[], Relay] | None = None) -> None:
         self.live = live
@@ -43,6 +44,7 @@ class Session:
         self.relay: Relay | None = None
         self._make_relay = relay
         self.performer = Performer(live, shop)
+        self.camera: Camera | None = None
         self.log = structlog.get_logger("gome.session").bind(run=live.run)
         self._begun: set[str] = set()
         self._suspending: str = ""
@@ -73,11 +75,15 @@ class Session:
                     await self._decide(answer)
                 self._begin(group)
                 if state.answer() is None and state.finished is None:
+                    if self.camera is not None and self.camera.due():
+                        group.start_soon(self.camera.take)
                     seen = state.head.seq
                     await self.live.changed(lambda seen=seen: state.head.seq != seen or bool(self._suspending))  # type: ignore[misc]
             group.cancel_scope.cancel()
         if self.relay is not None:
             await self.relay.queue.close()
+        if self.camera is not None and self.camera.due(at_the_end=True):
+            await self.camera.take()
         if raised is not None:
             raise DeciderRaised(
                 f"run {self.live.run}, event {raised.trigger.seq} ({raised.trigger.type}): decider "

@@ -46,6 +46,7 @@ from gome.kernel.plugin import Plugin
 from gome.kernel.relay import Relay
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings, plugin_settings
+from gome.kernel.snapshot import Camera, restored
 from gome.kernel.state import RunState
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
 
@@ -316,14 +317,18 @@ class Launcher:
         return replace(request, settings={**request.settings, "completion": asked})
 
     async def resume(self, run: str, *, unsafe: bool = False) -> Launch:
-        """Take up an open run: verify what is recorded with today's plugins, then go on. A finished one is returned as
-        it is. Raises `UnknownRun`, `Diverged`."""
+        """Take up an open run: verify what is recorded with today's plugins, then go on. What a snapshot by just this
+        code covers has been verified. A finished one is returned as it is. Raises `UnknownRun`, `Diverged`."""
         started = await first_event(self.connection, run)
         if started is None:
             raise UnknownRun(f"there is no run {run!r} in {self.connection.log.name}; `gome runs` lists them")
         lease = await self.own(run)
         plugins = plugins_of(started)
-        launch = self._launch(run, plugins, fresh=False, unsafe=unsafe, capacity=started.capacity)
+        c = self.connection
+        state = await restored(
+            c.snapshots, c.log, plugins, lambda: RunState(run, codec_for(plugins), plugins, c.artifacts.text)
+        )
+        launch = self._launch(run, plugins, fresh=False, unsafe=unsafe, capacity=started.capacity, state=state)
         launch.lease = lease
         await launch.live.load()
         if launch.live.state.finished is None:
@@ -338,14 +343,23 @@ class Launcher:
             await launch.session.command(PluginsChanged(plugins=today), new_nonce(), resumes=True)
 
     def _launch(
-        self, run: str, plugins: list[Plugin], *, fresh: bool, unsafe: bool, capacity: int | None = None
+        self,
+        run: str,
+        plugins: list[Plugin],
+        *,
+        fresh: bool,
+        unsafe: bool,
+        capacity: int | None = None,
+        state: RunState | None = None,
     ) -> Launch:
         c = self.connection
-        codec = codec_for(plugins)
         shop = workshop(c, plugins, capacity or self.settings.capacity, unsafe)
-        state = RunState(run, codec, plugins, c.artifacts.text)
-        live = LiveRun(c.log, state, Scribe(run, codec, c.artifacts, shop.process, c.tenant), c.time)
-        return Launch(run, live, Session(live, shop, self._relay), plugins, fresh)
+        state = state or RunState(run, codec_for(plugins), plugins, c.artifacts.text)
+        live = LiveRun(c.log, state, Scribe(run, state.codec, c.artifacts, shop.process, c.tenant), c.time)
+        session = Session(live, shop, self._relay)
+        if c.snapshots is not None:
+            session.camera = Camera(c.snapshots, state)
+        return Launch(run, live, session, plugins, fresh)
 
     def _relay(self) -> Relay:
         if self.connection.nats is None:

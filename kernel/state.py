@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gome.events import (
     CancelRequested,
@@ -17,6 +18,7 @@ from gome.events import (
     DeciderFailed,
     EffectAttemptFailed,
     EffectDuplicated,
+    EffectRefused,
     EffectStarted,
     Event,
     Head,
@@ -37,7 +39,21 @@ from gome.kernel.cursor import Answer, Cursor
 from gome.kernel.errors import LogDamaged
 from gome.kernel.plugin import Plugin
 
-NOT_RESULTS = (EffectStarted, EffectAttemptFailed, EffectDuplicated, CancelRequested)
+_FOLDED = (
+    "trajectory",
+    "ledger",
+    "open",
+    "started",
+    "finished",
+    "pins",
+    "suspended",
+    "failed_decider",
+    "events",
+    "asked",
+)
+"""Fields of `RunState` that the records alone determine, whoever decides."""
+
+NOT_RESULTS = (EffectStarted, EffectAttemptFailed, EffectDuplicated, EffectRefused, CancelRequested)
 
 
 @dataclass
@@ -198,6 +214,23 @@ class RunState:
         if found is None:
             found = self._by_type[kind] = [(c, c.answers(kind)) for c in self.cursors if c.reads(kind)]
         return found
+
+    def kept(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """What a snapshot keeps beside the head: the fold, and each decider's cursor by the decider's name. Both share
+        what they hold with this state; write them out before anything is folded."""
+        fold = {name: getattr(self, name) for name in _FOLDED}
+        return fold, {c.plugin.name: c.kept() for c in self.cursors}
+
+    def restore(self, head: Head, fold: dict[str, Any], cursors: dict[str, dict[str, Any]]) -> None:
+        """Become the state that was `kept` at `head`; nothing may have been folded yet. All open intents are fresh."""
+        for name in _FOLDED:
+            setattr(self, name, fold[name])
+        self.head = head
+        self.fresh = list(self.open)
+        for cursor in self.cursors:
+            cursor.restore(cursors[cursor.plugin.name])
+            if cursor.due:
+                self._due[cursor] = None
 
     def is_open(self, intent: str) -> bool:
         """Whether an intent still wants a result."""

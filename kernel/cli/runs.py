@@ -40,14 +40,11 @@ async def listing(connection: Connection) -> list[dict[str, Any]]:
     """A dict per run, in the order of their starts. `state` is done, stopped or failed for a finished run, else
     suspended or open; `owner` names the process that drives it right now, as far as this home knows ("": nobody);
     `seconds` are active ones."""
-    from gome.kernel.index import RunIndex
+    from gome.kernel.index import RunIndex, key_of
     from gome.kernel.owner import owner_of
 
     with RunIndex(connection.home / "index.sqlite", connection.log) as index:
-        # Logs that share a home are told apart by server and tenant; an embedded server's port means nothing.
-        rows = await index.rows(
-            f"{connection.log.name}/{connection.tenant}" if _foreign(connection) else connection.tenant
-        )
+        rows = await index.rows(key_of(connection))
     return [
         {
             "run": row.run,
@@ -64,14 +61,6 @@ async def listing(connection: Connection) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def _foreign(connection: Connection) -> bool:
-    """Whether the log is on a server that is not the home's own."""
-    from gome.kernel.server import read_address
-
-    address = read_address(connection.home)
-    return address is None or address.url not in connection.log.name
 
 
 def _cells(row: dict[str, Any]) -> list[Any]:

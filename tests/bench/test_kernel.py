@@ -19,19 +19,21 @@ import pytest
 
 from gome.events import AttemptAccepted, Commit, RunStarted, StepPlanned
 from gome.kernel.appender import Scribe
-from gome.kernel.connect import connect
+from gome.kernel.connect import Connection, connect
 from gome.kernel.discovery import codec_for
 from gome.kernel.effects import CorePool, Workshop
 from gome.kernel.live import LiveRun
 from gome.kernel.replay import Verifier
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings
+from gome.kernel.snapshot import Camera, Snapshots, restored
 from gome.kernel.state import RunState
 from gome.kernel.testing import start
 from tests.bench.steps import plugins
 from tests.kernel.toy import TASK
 
 pytestmark = pytest.mark.bench
+STEPS = int(os.environ.get("GOME_BENCH_STEPS", "1000"))  # read before tests are cut off from the environment
 
 
 class Timed:
@@ -75,6 +77,8 @@ async def measure(home: Path, steps: int) -> None:
         await start(live, RunStarted(task=TASK, seed=1))
         shop = Workshop(said, c.artifacts, home, c.spool, CorePool(2), lambda r, i: None, "bench")  # type: ignore[arg-type, return-value]
         session = Session(live, shop)
+        snapshots = Snapshots(home / "snapshots")
+        session.camera = Camera(snapshots, state)
         await session.drive(lambda: secrets.token_hex(8))
 
         raw = [1000 * (b[0] - a[0]) for a, b in itertools.pairwise(began)]
@@ -102,9 +106,27 @@ async def measure(home: Path, steps: int) -> None:
         taken = time.perf_counter() - began_at
         assert verdict.ok, [d.sentence("bench") for d in verdict.divergences]
         rate, limit = verdict.events / taken, events / bare
+        await measure_snapshot(c, snapshots, state, taken)
         print(f"verify {rate:,.0f} events/s of {limit:,.0f} events/s bare reading: ratio {rate / limit:.2f}")
+
+
+async def measure_snapshot(c: Connection, snapshots: Snapshots, state: RunState, verify: float) -> None:
+    """Print what a snapshot of the whole run costs, and what it saves beside verifying the run."""
+    plugins = [cursor.plugin for cursor in state.cursors]
+    began = time.perf_counter()
+    content = snapshots.take(state)
+    taken = time.perf_counter() - began
+    snapshots.put(state.run, content)
+    began = time.perf_counter()
+    found = await restored(
+        snapshots, c.log, plugins, lambda: RunState(state.run, state.codec, plugins, c.artifacts.text)
+    )
+    restoring = time.perf_counter() - began
+    assert found.head == state.head
+    print(f"snapshot: {len(content) / 1e6:.1f} MB, taken in {1000 * taken:.0f} ms")
+    print(f"restored in {1000 * restoring:.0f} ms; ratio to verifying the run {restoring / verify:.2f}")
 
 
 def test_overhead_per_step_and_verify_rate(tmp_path: Path) -> None:
     gc.set_threshold(50_000, 20, 100)  # as the command line does
-    anyio.run(measure, tmp_path, int(os.environ.get("GOME_BENCH_STEPS", "1000")))
+    anyio.run(measure, tmp_path, STEPS)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
+import msgspec
 import pytest
 
 from gome.events import CODEC, Draft, Head, NoteAdded, Sealed, Writer, event_id, seal
@@ -250,6 +251,33 @@ class LogContract:
         assert got == done[:2]
         assert (caught.value.run, caught.value.position) == ("r1", 7)
         assert "r1" in str(caught.value) and "7" in str(caught.value)
+
+    async def test_a_scan_yields_the_records_of_many_runs_each_behind_its_head(self, log: EventLog) -> None:
+        kept: dict[str, list[Sealed]] = {run: [] for run in ("one", "two", "three", "four")}
+        for n in range(4):
+            for run in kept:
+                if (run, n) != ("two", 3):
+                    kept[run] += await fill(log, run, 1, events=1 + n % 2)
+        heads = {"one": Head("one"), "two": kept["two"][-1].head, "three": kept["three"][1].head}
+        found = [record async for record in log.scan(heads)]
+        for run, behind in (("one", 0), ("two", 3), ("three", 2), ("four", 4)):
+            assert [r for r in found if r.body.run == run] == kept[run][behind:]
+        assert [record async for record in log.scan({})] == []
+
+    async def test_a_scan_names_run_and_position_of_damage(self, log: EventLog, tamper: Tamper) -> None:
+        for run in ("two", "one"):
+            await fill(log, run, 3)
+        await tamper("two", 2, "drop")
+        with pytest.raises(LogDamaged, match="two") as caught:
+            [record async for record in log.scan({"one": Head("one"), "two": Head("two")})]
+        assert (caught.value.run, caught.value.position) == ("two", 4)
+
+    async def test_a_scan_behind_a_head_of_another_log_is_refused(self, log: EventLog) -> None:
+        head = (await fill(log, "one", 2))[0].head
+        await fill(log, "two", 2)
+        other = msgspec.structs.replace(head, hash="0" * 64)
+        with pytest.raises(LogDamaged):
+            [record async for record in log.scan({"one": other, "two": Head("two")})]
 
     async def test_a_missing_record_is_a_gap_named_with_run_and_position(self, log: EventLog, tamper: Tamper) -> None:
         await fill(log, "r1", 5)

@@ -195,3 +195,18 @@ async def test_a_wrong_token_is_said_at_once_and_never_shown(server: NatsServer)
         await asyncio.wait_for(log.head("r1"), 5)
     assert "wrong-secret" not in str(caught.value) + repr(connection)
     await log.close()
+
+
+@pytest.mark.anyio
+async def test_a_scan_for_few_among_many_reads_run_by_run_and_finds_the_same(server: NatsServer) -> None:
+    async with opened(server, f"few{next(counter)}") as log:
+        for n in range(6):
+            await fill(log, "one", 2)
+            await fill(log, "two", 1)
+            await fill(log, f"other{n}", 90)
+        heads = {"one": Head("one"), "two": Head("two")}
+        found = [record async for record in log.scan(heads)]
+        assert [r.body.run for r in found] == ["one"] * 12 + ["two"] * 6, "not as they lie in the stream"
+        swept = [record async for record in log._sweep_through(heads, 1, 558)]
+        assert [r.body.run for r in swept] == ["one", "one", "two"] * 6
+        assert sorted(swept, key=lambda r: (r.body.run, r.body.seq)) == found

@@ -12,18 +12,22 @@ import msgspec
 import pytest
 
 from gome.events import (
+    Budget,
+    BudgetExhausted,
     Cost,
     Draft,
     EffectAttemptFailed,
     EffectCancelled,
     EffectDuplicated,
     EffectFailed,
+    EffectRefused,
     EffectStarted,
     Event,
     ExecutionFinished,
     ExecutionRequested,
     Intent,
     Payload,
+    Reservation,
     RunSuspended,
     StopRequested,
     result_id,
@@ -52,7 +56,11 @@ class Question(Intent, frozen=True):
 
     text: str
     attempt: str = ""
+    tokens: int = 0
     volatile: ClassVar[tuple[str, ...]] = ("attempt",)
+
+    def reserves(self) -> Reservation:
+        return Reservation(tokens=self.tokens)
 
 
 class Answered(Payload, frozen=True):
@@ -69,6 +77,7 @@ class Desk:
         self.artifacts = MemoryArtifacts()
         self.spool = Spool(tmp / "spool")
         self.home = tmp
+        self.budget = Budget(steps=3)
         self.numbers = iter(range(10_000))
 
     async def session(self, plugins: tuple[Plugin, ...]) -> Session:
@@ -90,14 +99,17 @@ class Desk:
         )
         if "r" in await self.log.runs():
             await live.load()
-        await start(live, toy.started(steps=3))
+        await start(live, msgspec.structs.replace(toy.started(steps=3), budget=self.budget))
         return Session(live, shop)
 
     def nonce(self) -> str:
         return f"n{next(self.numbers)}"
 
-    async def drive(self, *plugins: Plugin, resume: bool = False) -> Session:
+    async def drive(
+        self, *plugins: Plugin, resume: bool = False, watch: Callable[[Session], None] = lambda _: None
+    ) -> Session:
         session = await self.session(plugins)
+        watch(session)
         with anyio.fail_after(20):
             await session.drive(self.nonce, resume=resume)
         return session
@@ -293,6 +305,56 @@ async def test_a_child_effect_that_fails_raises_in_its_parent(tmp_path: Path) ->
     session = await desk.drive(*with_runner(perform), oracle)
     assert session.live.state.finished is not None
     assert len(await desk.events(ExecutionFinished)) == 3
+
+
+async def test_a_child_effect_that_the_budget_has_no_room_for_is_refused_and_the_search_ends(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.budget = Budget(steps=3, tokens=100)
+    outcomes: list[str] = []
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        try:
+            await ctx.call(Question(text="how much", tokens=160))
+        except ChildEffectFailed as error:
+            outcomes.append(str(error))
+        return toy._finished(event.payload.attempt)
+
+    session = await desk.drive(*with_runner(perform), oracle)
+    refusal = "Question refused: it may use 160 of the budget of tokens, and 100 are left beside what is in flight"
+    assert outcomes and set(outcomes) == {refusal}
+    assert await desk.events(Question) == []
+    refused = (await desk.events(EffectRefused))[0].payload
+    assert isinstance(refused, EffectRefused)
+    assert (refused.kind, refused.limit, refused.wanted, refused.allowed) == ("Question", "tokens", 160, 100)
+    assert [e.payload.limit for e in await desk.events(BudgetExhausted)] == ["tokens"]  # type: ignore[union-attr]
+    assert session.live.state.finished is not None and session.live.state.ledger.open == {}
+
+
+async def test_a_child_effect_waits_while_only_what_is_in_flight_leaves_too_little(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.budget = Budget(steps=1, tokens=100)
+    most: list[float] = []
+    answered: list[str] = []
+
+    async def ask(ctx: Context, text: str) -> None:
+        reply = await ctx.call(Question(text=text, tokens=60))
+        assert isinstance(reply, Answered)
+        answered.append(text)
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        async with anyio.create_task_group() as group:
+            for text in ("one", "two", "three"):
+                group.start_soon(ask, ctx, text)
+        return toy._finished(event.payload.attempt)
+
+    def watch(session: Session) -> None:
+        session.live.observers.append(lambda _: most.append(session.live.state.ledger.reserved("tokens")))
+
+    await desk.drive(*with_runner(perform), oracle, watch=watch)
+    assert sorted(answered) == ["one", "three", "two"] and max(most) == 60
+    assert await desk.events(EffectRefused) == []
 
 
 async def test_a_second_result_counts_only_by_its_cost(tmp_path: Path) -> None:

@@ -8,20 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from gome.events import Draw, ExecutionRequested, MaskRequested, Payload
+import msgspec
+
+from gome.events import Draw, ExecutionRequested, Limits, MaskRequested, Payload
 from gome.plugins.judge.guard.evidence import measured_variance
 from gome.plugins.judge.guard.state import Guarding, Record, Side
 
 
 def _fits(state: Guarding, seconds: float, count: int, share: float) -> bool:
-    """Whether `count` executions of `seconds` in all may still be begun: less than `share` of each limit is used, and
-    what they take leaves final selection its reserve."""
+    """Whether `count` executions of `seconds` in all may still be begun: less than `share` of each limit is used or
+    reserved, and what they take leaves final selection its reserve."""
     ledger, budget = state.ledger, state.ledger.budget
     keep = 1.0 - state.reserve
     limits = (
         (budget.seconds, ledger.active, seconds / state.capacity),
-        (budget.execution_seconds, ledger.execution_seconds, seconds),
-        (budget.executions, float(ledger.executions), float(count)),
+        (budget.execution_seconds, ledger.spent("execution_seconds") + ledger.reserved("execution_seconds"), seconds),
+        (budget.executions, ledger.spent("executions") + ledger.reserved("executions"), float(count)),
     )
     return all(limit is None or (used < share * limit and used + more <= keep * limit) for limit, used, more in limits)
 
@@ -36,7 +38,8 @@ def ask_seeds(state: Guarding, record: Record, draw: Draw) -> Sequence[Payload]:
     if not _fits(state, others * record.cost, others, state.settings.spend_until):
         return []
     partition = record.request.partition
-    return [_again(state, record, "seed", draw.seed32(f"seed/{n}"), partition) for n in range(1, others + 1)]
+    share = 1 / others
+    return [_again(state, record, "seed", draw.seed32(f"seed/{n}"), partition, share) for n in range(1, others + 1)]
 
 
 def ask_repeat(state: Guarding, record: Record, reference: Record) -> Sequence[Payload]:
@@ -53,11 +56,21 @@ def ask_repeat(state: Guarding, record: Record, reference: Record) -> Sequence[P
     wanted = [record] if twin in state.asked else [record, reference]
     if not _fits(state, sum(r.cost for r in wanted), len(wanted), state.settings.spend_until):
         return []
-    return [_again(state, r, "repeat", seed, partition) for r in wanted]
+    total = sum(r.cost for r in wanted)
+    shares = [r.cost / total if total else 1 / len(wanted) for r in wanted]
+    return [_again(state, r, "repeat", seed, partition, s) for r, s in zip(wanted, shares, strict=True)]
+
+
+def _limits(state: Guarding, request: ExecutionRequested, share: float = 1.0) -> Limits:
+    """The limits of an execution once more, cut to its share of the seconds that the budget has left."""
+    left = state.ledger.left("execution_seconds")
+    if left is None or left * share >= request.limits.seconds:
+        return request.limits
+    return msgspec.structs.replace(request.limits, seconds=left * share)
 
 
 def _again(
-    state: Guarding, record: Record, purpose: Literal["seed", "repeat"], seed: int, partition: int
+    state: Guarding, record: Record, purpose: Literal["seed", "repeat"], seed: int, partition: int, share: float
 ) -> ExecutionRequested:
     """A full execution once more with another seed or partition, with the members that were fitted with just these."""
     request = record.request
@@ -74,7 +87,7 @@ def _again(
         inputs=inputs,
         seed=seed,
         partition=partition,
-        limits=request.limits,
+        limits=_limits(state, request, share),
         trusted=request.trusted,
         renderer=request.renderer,
     )
@@ -107,7 +120,7 @@ def audit_run(state: Guarding, record: Record, partition: int, fold: int) -> Pay
         seed=request.seed,
         partition=partition,
         masked_fold=fold,
-        limits=request.limits,
+        limits=_limits(state, request),
         trusted=request.trusted,
         renderer=request.renderer,
     )

@@ -23,6 +23,7 @@ from gome.events import (
     EffectFailed,
     Event,
     ExecutionFinished,
+    ExecutionRefused,
     FeedbackGiven,
     FoldMasked,
     Payload,
@@ -74,6 +75,7 @@ def decide(state: Guarding, event: Event, draw: Draw) -> Sequence[Payload]:
         case (
             CodeRejected(attempt=attempt)
             | ProposalFailed(attempt=attempt)
+            | ExecutionRefused(attempt=attempt)
             | ExecutionFinished(ok=False, attempt=attempt)
             | SubmissionRejected(attempt=attempt)
             | EffectFailed(attempt=attempt)

@@ -22,6 +22,7 @@ from gome.events import (
     EffectFailed,
     Event,
     ExecutionFinished,
+    ExecutionRefused,
     ExecutionRequested,
     FeedbackGiven,
     FoldMasked,
@@ -195,6 +196,8 @@ def evolve(state: Guarding, event: Event) -> Guarding:
             _fail(state, attempt, "code", reason)
         case ProposalFailed(attempt=attempt, reason=reason):
             _fail(state, attempt, "proposal", reason)
+        case ExecutionRefused(attempt=attempt, reason=reason):
+            _fail(state, attempt, "budget", reason)
         case EffectFailed() | EffectCancelled():
             _effect(state, event, payload)
         case AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt):

@@ -5,6 +5,9 @@ with the first execution and a successful debug execution with the full one. In 
 gets it, and one whose full execution cannot end in time is sent back while it can still be repaired. Every version of
 a program goes through all of this anew. All attempts run with one seed and fold partition 0, so that their out-of-fold
 predictions are comparable row by row and members' predictions can be reused.
+
+Where executions or their seconds are limited, each is cut to what the open ones leave of the budget. One for which they
+leave too little waits until a result releases something; one for which too little is left at all is refused.
 """
 
 from __future__ import annotations
@@ -13,15 +16,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from gome.events import (
     Artifact,
     CodeReviewed,
     CodeWritten,
     DataProfiled,
     Draw,
+    EffectCancelled,
+    EffectFailed,
     Event,
     ExecutionFinished,
+    ExecutionRefused,
     ExecutionRequested,
+    Ledger,
     Payload,
     ReviewRequested,
     RunFinished,
@@ -36,12 +45,16 @@ READS = (
     DataProfiled,
     CodeWritten,
     CodeReviewed,
+    ExecutionRequested,
+    ExecutionRefused,
     ExecutionFinished,
+    EffectFailed,
+    EffectCancelled,
     SelectionStarted,
     StopRequested,
     RunFinished,
 )
-ANSWERS = (CodeWritten, CodeReviewed, ExecutionFinished)
+ANSWERS = (CodeWritten, CodeReviewed, ExecutionFinished, EffectFailed, EffectCancelled)
 
 PARTITION = 0
 """Fold partition of all attempts; others belong to the judge and to final selection."""
@@ -50,6 +63,9 @@ MEMBER_FILES = ("oof.csv", "submission.csv")
 
 STARTUP = 2.0
 """Seconds of an execution that do not grow with its rows: the interpreter and the imports of libraries."""
+USEFUL = 5.0
+"""Seconds below which no execution is begun that may take longer: about what a program needs to import its libraries
+and read its tables."""
 
 Member = tuple[str, int, int]
 """Content key of a member, seed, partition: what its predictions depend on besides the task."""
@@ -58,20 +74,29 @@ Member = tuple[str, int, int]
 @dataclass
 class State:
     """What requests are made of. `code` is each attempt's latest program, `members` the predictions that can be reused,
-    `late` the number of executions that were stopped by their time."""
+    `late` the number of executions that were stopped by their time; `waiting` says of attempts since which position
+    they want an execution, and whether a debug one, where the budget limits executions."""
 
     started: RunStarted | None = None
     settings: Settings = field(default_factory=Settings)
     profiled: DataProfiled | None = None
     code: dict[str, CodeWritten] = field(default_factory=dict)
     members: dict[Member, dict[str, Artifact]] = field(default_factory=dict)
-    seconds: float = 0.0
     late: int = 0
+    ledger: Ledger = field(default_factory=Ledger)
+    waiting: dict[str, tuple[int, bool]] = field(default_factory=dict)
     stopped: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether the budget limits executions or their seconds."""
+        budget = self.ledger.budget
+        return budget.executions is not None or budget.execution_seconds is not None
 
 
 def evolve(state: State, event: Event) -> State:
     """Fold one event."""
+    state.ledger.apply(event)
     match event.payload:
         case RunStarted() as started:
             state.started, state.settings = started, settings_of(started.settings.get("sandbox"))
@@ -79,12 +104,17 @@ def evolve(state: State, event: Event) -> State:
             state.profiled = profiled
         case CodeWritten() as code:
             state.code[code.attempt] = code
+            _wants(state, event)
+        case ExecutionRequested(attempt=attempt, purpose="debug" | "full") | ExecutionRefused(attempt=attempt):
+            state.waiting.pop(attempt, None)
         case ExecutionFinished() as done:
-            state.seconds += done.seconds
             state.late += done.failure == "time" and done.purpose in ("debug", "full")
+            _wants(state, event)
             # A sample's or an audit's predictions are of other rows.
             if done.ok and done.purpose != "debug" and done.masked_fold is None:
                 _remember(state, done)
+        case CodeReviewed():
+            _wants(state, event)
         case SelectionStarted() | StopRequested() | RunFinished():
             state.stopped = True
     return state
@@ -98,41 +128,64 @@ def _remember(state: State, done: ExecutionFinished) -> None:
             files.setdefault(parts[2], artifact)
 
 
-def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
-    """Answer a program with its first execution; one that went well in debug mode with a review or the full one."""
-    if state.stopped or state.started is None or state.profiled is None:
-        return ()
-    left = _left(state, event.active)
-    if left is not None and left <= 0:
-        return ()
+def _wants(state: State, event: Event) -> None:
+    """Remember an execution that is due, where it may have to wait for room in the budget."""
+    found = _due(state, event) if state.limited else None
+    if isinstance(found, tuple):
+        code, debug = found
+        state.waiting.pop(code.attempt, None)
+        state.waiting[code.attempt] = event.seq, debug
+
+
+def _due(state: State, event: Event) -> tuple[CodeWritten, bool] | Payload | None:
+    """What an event calls for: an execution (of which program, whether a debug one), a review, or a way back."""
     match event.payload:
         case CodeWritten() as code:
-            if not code.trusted and _sample_is_smaller(state):
-                return (_request(state, code, debug=True, left=left),)
-            return (_before_full(state, code, left),)
-        case ExecutionFinished(purpose="debug", ok=True, attempt=attempt, program=program):
-            # A program rewritten meanwhile (a repair) has its own debug execution; this one's result is history.
-            if written := _current(state, attempt, program):
-                if written.repairs and (problem := _too_slow(state, event.payload, left)):
-                    return (CodeReviewed(attempt=attempt, digest=program, ok=False, problem=problem),)
-                return (_before_full(state, written, left),)
+            return (code, True) if _debug_first(state, code) else _before_full(code)
+        case ExecutionFinished(purpose="debug", ok=True) as done:
+            if written := _current(state, done.attempt, done.program):
+                if written.repairs and (problem := _too_slow(state, done, _seconds_left(state, event))):
+                    return CodeReviewed(attempt=done.attempt, digest=done.program, ok=False, problem=problem)
+                return _before_full(written)
         case CodeReviewed(ok=True, attempt=attempt, digest=digest):
             if written := _current(state, attempt, digest):
-                return (_request(state, written, debug=False, left=left),)
-    return ()
+                return written, False
+    return None
 
 
 def _current(state: State, attempt: str, digest: str) -> CodeWritten | None:
-    """The attempt's latest program, if it is this one."""
+    """The attempt's latest program, if it is this one: one rewritten meanwhile (a repair) has its own debug execution,
+    and the other's result is history."""
     written = state.code.get(attempt)
     return written if written is not None and written.program.digest == digest else None
 
 
-def _before_full(state: State, code: CodeWritten, left: float | None) -> Payload:
+def _before_full(code: CodeWritten) -> tuple[CodeWritten, bool] | Payload:
     """The full execution, or the review that it waits for."""
-    if code.review:
-        return ReviewRequested(attempt=code.attempt, program=code.program)
-    return _request(state, code, debug=False, left=left)
+    return ReviewRequested(attempt=code.attempt, program=code.program) if code.review else (code, False)
+
+
+def _seconds_left(state: State, event: Event) -> float | None:
+    """Active seconds that the run has left at an event; None where time is not limited."""
+    seconds = state.started.budget.seconds if state.started else None
+    return None if seconds is None else seconds - event.active
+
+
+def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
+    """Answer a program with its first execution; one that went well in debug mode with a review or the full one."""
+    if state.stopped or state.started is None or state.profiled is None:
+        return ()
+    left = _seconds_left(state, event)
+    if left is not None and left <= 0:
+        return ()
+    found = _due(state, event)
+    said = (found,) if isinstance(found, Payload) else ()
+    if state.limited:
+        return (*said, *_within(state, event.seq, left))
+    if isinstance(found, tuple):
+        code, debug = found
+        return (_request(state, code, debug=debug, left=left),)
+    return said
 
 
 def _too_slow(state: State, done: ExecutionFinished, left: float | None) -> str:
@@ -166,20 +219,56 @@ def _coarse(seconds: float, *, up: bool = False) -> str:
     return f"{(math.ceil if up else math.floor)(round(seconds / step, 9)) * step:g}"
 
 
-def _left(state: State, active: float) -> float | None:
-    """Seconds that an execution may take by what is left of the budget; None when nothing limits it."""
-    assert state.started is not None
-    budget = state.started.budget
-    bounds = []
-    if budget.seconds is not None:
-        bounds.append(budget.seconds - active)
-    if budget.execution_seconds is not None:
-        bounds.append(budget.execution_seconds - state.seconds)
-    return min(bounds) if bounds else None
+def _within(state: State, upto: int, left: float | None) -> Sequence[Payload]:
+    """The executions wanted up to a position, oldest first, as far as the budget has room; `left` are the seconds of
+    the run. An attempt that must wait is looked at again with the next result of an execution."""
+    ledger = state.ledger
+    said: list[Payload] = []
+    free = ledger.left("execution_seconds")
+    count = ledger.left("executions")
+    for attempt, (since, debug) in state.waiting.items():
+        if since > upto:
+            continue
+        request = _request(state, state.code[attempt], debug=debug, left=left)
+        wanted = request.limits.seconds
+        if refused := _refused(ledger, request):
+            said.append(refused)
+            continue
+        enough = min(wanted, max(USEFUL, 2 * state.code[attempt].estimate_seconds))
+        if free is not None:
+            enough = min(enough, ledger.budget.execution_seconds - ledger.execution_seconds)  # type: ignore[operator]
+        if (count is not None and count < 1) or (free is not None and free < enough):
+            continue
+        if free is not None:
+            limits = msgspec.structs.replace(request.limits, seconds=min(wanted, free))
+            request = msgspec.structs.replace(request, limits=limits)
+            free -= limits.seconds
+        if count is not None:
+            count -= 1
+        said.append(request)
+    return said
 
 
-def _sample_is_smaller(state: State) -> bool:
-    assert state.started is not None
+def _refused(ledger: Ledger, request: ExecutionRequested) -> ExecutionRefused | None:
+    """Why an execution can never be had, though everything in flight used nothing at all."""
+    for name, needed in (("executions", 1.0), ("execution_seconds", min(request.limits.seconds, USEFUL))):
+        allowed, spent = getattr(ledger.budget, name), ledger.spent(name)
+        if allowed is not None and allowed - spent < needed:
+            return ExecutionRefused(
+                attempt=request.attempt,
+                purpose=request.purpose,
+                limit=name,
+                spent=round(spent, 3),
+                allowed=float(allowed),
+                reason=f"the budget of {name.replace('_', ' ')} is used up: {spent:g} of {allowed:g}",
+            )
+    return None
+
+
+def _debug_first(state: State, code: CodeWritten) -> bool:
+    """Whether a program is tried on a sample before it runs in full."""
+    if code.trusted or state.started is None:
+        return False
     task = state.started.task
     return state.settings.sample_size(task.rows_train, len(task.classes)) < task.rows_train
 

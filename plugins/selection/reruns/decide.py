@@ -35,7 +35,7 @@ from gome.events import (
 )
 from gome.plugins.selection.reruns.candidates import candidates_of, complete, pooled, ranked, reseeded, runs_of
 from gome.plugins.selection.reruns.events import AverageRequested, SubmissionAveraged
-from gome.plugins.selection.reruns.plan import audit_run, begin
+from gome.plugins.selection.reruns.plan import audit_runs, begin
 from gome.plugins.selection.reruns.ranking import Ranked
 from gome.plugins.selection.reruns.state import AUDIT, Entry, Selecting
 
@@ -60,7 +60,7 @@ def decide(state: Selecting, event: Event, draw: Draw) -> Sequence[Payload]:
             return _hand_in(state, averaged=False)
         case FoldMasked(partition=partition, fold=fold) if (partition, fold) == AUDIT and state.plan:
             waiting = [state.entries[name] for name in state.plan.audited if name in state.auditing]
-            return [audit_run(state, entry) for entry in waiting]
+            return audit_runs(state, waiting)
         case SubmissionAveraged():
             return _hand_in(state, averaged=True)
         case EffectFailed(kind="AverageRequested") | EffectCancelled(kind="AverageRequested"):

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gome.events import AlarmRequested, CandidateRerun, Draw, ExecutionRequested, MaskRequested, Payload
+import msgspec
+
+from gome.events import (
+    AlarmRequested,
+    CandidateRerun,
+    Draw,
+    ExecutionRequested,
+    Limits,
+    MaskRequested,
+    Payload,
+    Reservation,
+)
 from gome.plugins.selection.reruns.candidates import candidates_of
 from gome.plugins.selection.reruns.events import SelectionPlanned
 from gome.plugins.selection.reruns.ranking import makespan, shapes
@@ -33,7 +44,7 @@ def begin(state: Selecting, draw: Draw) -> Sequence[Payload]:
             for entry in chosen if state.settings.audit and state.folds else ():
                 if not entry.audit and entry not in audited and _fits(state, [*seconds, entry.cost]):
                     audited, seconds = [*audited, entry], [*seconds, entry.cost]
-            return _start(state, chosen, audited, times, makespan(seconds, state.capacity), draw)
+            return _start(state, chosen, audited, times, seconds, draw)
     return []
 
 
@@ -55,13 +66,11 @@ def _fits(state: Selecting, seconds: Sequence[float]) -> bool:
         left = budget.seconds - ledger.active - state.margin
         if makespan(seconds, state.capacity) > left:
             return False
-    if budget.executions is not None and ledger.executions + len(seconds) > budget.executions:
-        return False
-    return budget.execution_seconds is None or ledger.execution_seconds + sum(seconds) <= budget.execution_seconds
+    return ledger.fits(Reservation(executions=len(seconds), execution_seconds=sum(seconds)))
 
 
 def _start(
-    state: Selecting, chosen: Sequence[Entry], audited: Sequence[Entry], times: int, seconds: float, draw: Draw
+    state: Selecting, chosen: Sequence[Entry], audited: Sequence[Entry], times: int, costs: list[float], draw: Draw
 ) -> list[Payload]:
     partitions = tuple(range(1, times + 1))
     seeds = tuple(draw.seed32(f"rerun/{r}") for r in partitions)
@@ -75,7 +84,7 @@ def _start(
             seeds=seeds,
             partitions=partitions,
             audited=tuple(e.attempt for e in audited),
-            seconds=round(seconds, 3),
+            seconds=round(makespan(costs, state.capacity), 3),
         )
     ]
     if audited and state.masked is None and state.task and state.folds:
@@ -86,13 +95,23 @@ def _start(
     for repeat, (seed, partition) in enumerate(zip(seeds, partitions, strict=True), start=1):
         for entry in chosen:
             answers.append(CandidateRerun(attempt=entry.attempt, repeat=repeat, seed=seed, partition=partition))
-            answers.append(_rerun(entry, seed, partition))
+            answers.append(_rerun(entry, seed, partition, _limits(state, entry, sum(costs))))
     if audited and state.masked is not None:
-        answers += [audit_run(state, entry) for entry in audited]
+        answers += audit_runs(state, audited, sum(costs))
     return answers
 
 
-def _rerun(entry: Entry, seed: int, partition: int) -> Payload:
+def _limits(state: Selecting, entry: Entry, total: float) -> Limits:
+    """The limits of an entry's execution, cut to its share of the seconds that the budget has left for all of them,
+    which cost `total`."""
+    assert entry.request is not None
+    limits, left = entry.request.limits, state.ledger.left("execution_seconds")
+    if left is None or left * entry.cost / total >= limits.seconds:
+        return limits
+    return msgspec.structs.replace(limits, seconds=left * entry.cost / total)
+
+
+def _rerun(entry: Entry, seed: int, partition: int, limits: Limits) -> Payload:
     request = entry.request
     assert request is not None
     return ExecutionRequested(
@@ -102,14 +121,20 @@ def _rerun(entry: Entry, seed: int, partition: int) -> Payload:
         inputs={name: file for name, file in request.inputs.items() if not name.startswith("members/")},
         seed=seed,
         partition=partition,
-        limits=request.limits,
+        limits=limits,
         trusted=request.trusted,
         renderer=request.renderer,
     )
 
 
-def audit_run(state: Selecting, entry: Entry) -> Payload:
-    """A candidate's audit, once the masked tables are there."""
+def audit_runs(state: Selecting, entries: Sequence[Entry], total: float = 0.0) -> list[Payload]:
+    """Audits of candidates, once the masked tables are there. `total` are the seconds that they and what is begun with
+    them cost."""
+    total = total or sum(entry.cost for entry in entries)
+    return [_audit(state, entry, _limits(state, entry, total)) for entry in entries]
+
+
+def _audit(state: Selecting, entry: Entry, limits: Limits) -> Payload:
     request = entry.request
     assert request is not None and state.masked is not None
     kept = {name: file for name, file in request.inputs.items() if not name.startswith("members/")}
@@ -121,7 +146,7 @@ def audit_run(state: Selecting, entry: Entry) -> Payload:
         seed=request.seed,
         partition=AUDIT[0],
         masked_fold=AUDIT[1],
-        limits=request.limits,
+        limits=limits,
         trusted=request.trusted,
         renderer=request.renderer,
     )

@@ -15,9 +15,11 @@ from gome.events import (
     EffectCancelled,
     EffectFailed,
     ExecutionFinished,
+    ExecutionRefused,
     ExecutionRequested,
     FeedbackGiven,
     FoldMasked,
+    Limits,
     MaskRequested,
     Payload,
     ProposalFailed,
@@ -131,6 +133,20 @@ def test_nothing_is_repeated_that_would_eat_the_reserve() -> None:
     run.attempt("a1", 1.0, seconds=90.0)
     said = run.attempt("a2", 0.0, parent="a1", against={"a1": (1.5, 1.0)}, seconds=90.0)
     assert not requests(said, "repeat") and isinstance(run.verdict("a2"), AttemptAccepted)
+
+
+def test_repeats_share_what_is_left_of_the_execution_seconds_beside_what_is_in_flight() -> None:
+    run = Driver(plugin)
+    run.start(budget=Budget(execution_seconds=500.0), guard={"seeds": 1, "seed_prior": 0.0})
+    run.attempt("a1", 1.0)
+    run.say(ExecutionRequested("a9", "full", Text.of("pass"), {}, limits=Limits(seconds=100.0)))
+    said = run.attempt("a2", 0.0, parent="a1", against={"a1": (1.5, 1.0)}, seconds=20.0)
+    asked = requests(said, "repeat")
+    left = 500.0 - 100.0 - 30.0
+    assert [(r.attempt, r.limits.seconds) for r in asked] == [
+        ("a2", pytest.approx(left * 2 / 3)),
+        ("a1", pytest.approx(left / 3)),
+    ]
 
 
 def test_a_tie_is_taken_for_lower_cost_only() -> None:
@@ -288,6 +304,7 @@ FAILURES: list[tuple[str, Payload]] = [
     ("proposal", ProposalFailed("a2", "nothing to say")),
     ("code", CodeRejected("a2", "no such column")),
     ("syntax", ExecutionFinished("a2", "debug", False, failure="syntax", error="Traceback\nSyntaxError: x")),
+    ("budget", ExecutionRefused("a2", "full", "execution_seconds", 97.0, 100.0, "used up")),
     ("memory", ExecutionFinished("a2", "full", False, failure="memory")),
     ("contract", SubmissionRejected("a2", "full", "no oof.csv")),
     ("effect", EffectFailed("i", "ExecutionRequested", 3, "worker lost", attempt="a2")),

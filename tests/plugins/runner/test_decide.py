@@ -14,8 +14,10 @@ from gome.events import (
     CodeWritten,
     DataProfiled,
     Draw,
+    EffectCancelled,
     Event,
     ExecutionFinished,
+    ExecutionRefused,
     ExecutionRequested,
     Metric,
     Payload,
@@ -28,6 +30,7 @@ from gome.events import (
 )
 from gome.kernel.testing import pure
 from gome.plugins.runner.sandbox import plugin
+from tests.plugins.driver import Driver, requests
 
 
 def artifact(name: str) -> Artifact:
@@ -239,6 +242,65 @@ def test_limits_are_cut_to_what_is_left(
     found = answers(make_event, started(budget=budget), PROFILED, past, code(trusted=True), active=active)
     limits = [r.limits.seconds for r in found if isinstance(r, ExecutionRequested)]
     assert limits == ([] if seconds is None else [seconds])
+
+
+def limited(**budget: Any) -> Driver:
+    run = Driver(plugin)
+    run.say(started(rows=1000, budget=Budget(**budget)))
+    run.say(PROFILED)
+    return run
+
+
+def test_what_is_in_flight_is_not_given_away_again() -> None:
+    run = limited(execution_seconds=1000)
+    (first,) = requests(run.say(code("a1")))
+    (second,) = requests(run.say(code("a2")))
+    assert (first.limits.seconds, second.limits.seconds) == (600, 400)
+
+
+def test_a_program_waits_while_others_hold_what_it_needs_and_runs_when_they_release_it() -> None:
+    run = limited(execution_seconds=603)
+    (first,) = requests(run.say(code("a1")))
+    assert run.say(code("a2")) == [] == run.say(code("a3"))
+    said = run.answer(first, finished("a1", "full", seconds=3.0))
+    assert [(r.attempt, r.limits.seconds) for r in requests(said)] == [("a2", 600)]
+    said = run.answer(requests(said)[0], EffectCancelled("i", "ExecutionRequested", "enough", "a2"))
+    assert [(r.attempt, r.limits.seconds) for r in requests(said)] == [("a3", 600)]
+
+
+def test_executions_in_flight_count() -> None:
+    run = limited(executions=2)
+    first, second = (requests(run.say(code(name)))[0] for name in ("a1", "a2"))
+    assert run.say(code("a3")) == []
+    run.answer(first, EffectCancelled("i", "ExecutionRequested", "enough", "a1"))
+    assert run.last(ExecutionRequested).attempt == "a3"
+    assert run.answer(second, finished("a2", "full")) == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit", "spent"),
+    [({"execution_seconds": 100}, "execution_seconds", 97.0), ({"executions": 1}, "executions", 1.0)],
+)
+def test_what_is_no_use_any_more_is_refused_with_the_reason(budget: dict[str, Any], limit: str, spent: float) -> None:
+    run = limited(**budget)
+    (first,) = requests(run.say(code("a1")))
+    run.answer(first, finished("a1", "full", seconds=97.0))
+    (refused,) = run.say(code("a2"))
+    assert isinstance(refused, ExecutionRefused)
+    assert (refused.attempt, refused.purpose, refused.limit, refused.spent) == ("a2", "full", limit, spent)
+    assert f"{spent:g} of {refused.allowed:g}" in refused.reason
+
+
+def test_a_debug_execution_that_waits_stays_one() -> None:
+    run = Driver(plugin)
+    run.say(started(budget=Budget(execution_seconds=121)))
+    run.say(PROFILED)
+    (first,) = requests(run.say(code("a1")))
+    run.say(code("a2"))
+    said = requests(run.answer(first, finished("a1", seconds=1.0)))
+    assert [(r.attempt, r.purpose, r.limits.seconds) for r in said] == [("a2", "debug", 120)]
+    assert requests(run.answer(said[0], finished("a2", seconds=1.0)))[0].limits.seconds == 119
+    assert [(r.attempt, r.purpose) for r in run.all(ExecutionRequested)][2] == ("a1", "full")
 
 
 MEMBER = {f"members/k/{name}": artifact(name) for name in ("oof.csv", "submission.csv")}

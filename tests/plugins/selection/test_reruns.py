@@ -19,6 +19,7 @@ from gome.events import (
     Event,
     ExecutionRequested,
     FoldMasked,
+    Limits,
     MaskRequested,
     OpinionGiven,
     OpinionRequested,
@@ -184,6 +185,15 @@ def test_without_time_the_best_is_handed_in_as_it_is() -> None:
 def test_the_budget_of_executions_bounds_the_reruns() -> None:
     run = run_of({"a1": 0.5, "a2": 0.3}, budget=Budget(executions=5))
     assert [(r.attempt, r.partition) for r in begin(run)] == [("a2", 1), ("a1", 1)]
+
+
+def test_reruns_share_what_is_left_of_the_execution_seconds_by_what_they_cost() -> None:
+    run = run_of({"a1": 0.5, "a2": 0.3}, budget=Budget(execution_seconds=200.0))
+    run.say(ExecutionRequested("a9", "full", Text.of("pass"), {}, limits=Limits(seconds=60.0)))
+    asked = begin(run)
+    assert [r.attempt for r in asked] == ["a2", "a1"] * 3
+    assert sum(r.limits.seconds for r in asked) == pytest.approx(200.0 - 20.0 - 60.0)
+    assert all(r.limits.seconds == pytest.approx(20.0) for r in asked)
 
 
 @pytest.mark.parametrize(("policy", "attempt"), [("best_validation", "a2"), ("last_accepted", "a3")])
