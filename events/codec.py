@@ -75,7 +75,7 @@ def _texts(value: Any) -> Iterable[dict[str, Any]]:
         else:
             for v in value.values():
                 yield from _texts(v)
-    elif isinstance(value, list):
+    elif isinstance(value, list | tuple):
         for v in value:
             yield from _texts(v)
 

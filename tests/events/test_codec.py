@@ -264,6 +264,16 @@ def test_an_argument_digest_is_the_same_from_a_stored_payload() -> None:
     assert CODEC.argument_digest(intent) == CODEC.argument_digest_of("RecallRequested", 1, stored(intent))
 
 
+def test_an_argument_digest_minds_what_a_text_says_and_not_where_it_is_kept() -> None:
+    said = (Message("system", Text.of("be brief", pooled=True)), Message("user", Text.of("why?")))
+    intent = CompletionRequested("sketch", "m", said)
+    moved = move_out(stored(intent), digest_of)
+    assert b"be brief" not in moved
+    assert CODEC.argument_digest_of("CompletionRequested", 1, moved) == CODEC.argument_digest(intent)
+    other = CompletionRequested("sketch", "m", (said[0], Message("user", Text.of("why not?"))))
+    assert CODEC.argument_digest(other) != CODEC.argument_digest(intent)
+
+
 @pytest.mark.parametrize("kind", [k for k in TYPES if issubclass(k, Intent)], ids=lambda k: k.__name__)
 def test_volatile_fields_of_an_intent_exist(kind: type[Intent]) -> None:
     assert set(kind.volatile) <= {f.name for f in msgspec.structs.fields(kind)}
