@@ -153,7 +153,7 @@ def run(
     drop: tuple[str, ...] = (),
     time: str | float = DEFAULT_SECONDS,
     steps: int | None = None,
-    traces: int = 3,
+    traces: int | None = None,
     seed: int = 0,
     split_seed: int | None = None,
     run_id: str = "",
@@ -173,12 +173,12 @@ def run(
     """Optimise a task and return the result; the same as `gome run`, whose flags have the same names.
 
     `task` is a table (`train.csv`), a folder with a task.toml, or the name of a task that `gome tasks` lists; `time` is
-    seconds or text such as `"3m"`. Raises `UsageError` for what cannot mean anything and `RunFailed` when nothing
-    could be handed in. Interrupting it leaves the run open: call again with the same `run_id` to go on.
+    seconds or text such as `"3m"`; `traces` is the settings' (3) where it is not given. Raises `UsageError` for what
+    cannot mean anything and `RunFailed` when nothing could be handed in. Interrupting it leaves the run open: call
+    again with the same `run_id` to go on.
     """
-    loaded = load(
-        flags={"profile": profile or None, "fallback": fallback or None, **(settings or {})}, profiles=find_profile
-    )
+    flags = {"profile": profile or None, "fallback": fallback or None, "traces": traces}
+    loaded = load(flags={**flags, **(settings or {})}, profiles=find_profile)
     loaded.export_secrets()
     options = TaskOptions(
         target=target,
@@ -202,7 +202,7 @@ def run(
             money=max_cost,
             tokens=max_tokens,
         ),
-        traces=traces,
+        traces=loaded.traces,
         named=named,
         profile=loaded.profile or DEFAULT_PROFILE,
         settings=loaded.plugins,

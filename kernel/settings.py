@@ -40,24 +40,26 @@ KEYS = {
     "tenant": "GOME_TENANT",
     "artifacts": "GOME_ARTIFACTS",
     "capacity": "GOME_CAPACITY",
+    "traces": "GOME_TRACES",
     "log_level": "GOME_LOG_LEVEL",
     "profile": "GOME_PROFILE",
     "fallback": "GOME_FALLBACK",
     "secrets": "GOME_SECRETS",
 }
 """The kernel's keys and their variables. Those in `NUMBERS` are whole numbers, all others are texts."""
-NUMBERS: dict[str, tuple[int, ...]] = {"capacity": (), "replicas": (1, 3, 5)}
-"""Keys that are whole numbers from 1 on, and the values they may have (none named: any)."""
+NUMBERS: dict[str, Sequence[int]] = {"capacity": range(1, 100_000), "replicas": (1, 3, 5), "traces": range(1, 1001)}
+"""Keys that are whole numbers, and the values that they may have."""
 _WORD = re.compile(r"[^\s\"'\[\]{}=#,]+")
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a command runs with. `home` is absolute; `nats_url` is "" for the embedded server; `artifacts` is "" for
-    the folder under home, else a folder or a URL; `capacity` counts programs that run at once (≥ 1); `roles` maps
-    roles to plugin names where somebody chose; `plugins` holds a table per plugin, unchecked; `secrets` is what the
-    secrets file says. `replicas` is how many servers of a cluster shall hold the log (1, 3 or 5). `origins` maps keys
-    as TOML writes them to where they came from."""
+    the folder under home, else a folder or a URL; `capacity` counts programs that run at once (≥ 1), `traces` the
+    branches that a run searches side by side (1 to 1000); `roles` maps roles to plugin names where somebody chose;
+    `plugins` holds a table per plugin, unchecked; `secrets` is what the secrets file says. `replicas` is how many
+    servers of a cluster shall hold the log (1, 3 or 5). `origins` maps keys as TOML writes them to where they came
+    from."""
 
     home: Path
     nats_url: str = ""
@@ -68,6 +70,7 @@ class Settings:
     artifacts: str = ""
     replicas: int = 1
     capacity: int = 1
+    traces: int = 3
     log_level: str = "info"
     profile: str = ""
     fallback: str = ""
@@ -234,10 +237,12 @@ def _checked(key: Key, value: Any, origin: Origin) -> Any:
     wanted: Any = int if name in NUMBERS else str
     if len(key) > 1 or not isinstance(value, wanted) or isinstance(value, bool):
         raise UsageError(f"{at(origin)}{name}: {'a whole number' if wanted is int else 'a text'} is wanted here")
-    if name == "capacity" and value < 1:
-        raise UsageError(f"{at(origin)}capacity: at least 1 is wanted, not {value}")
-    if name in NUMBERS and NUMBERS[name] and value not in NUMBERS[name]:
-        raise UsageError(f"{at(origin)}{name}: {value} is none of {', '.join(map(str, NUMBERS[name]))}")
+    if name in NUMBERS and value not in NUMBERS[name]:
+        known = NUMBERS[name]
+        why = f"{value} is none of {', '.join(map(str, known))}"
+        if isinstance(known, range):
+            why = f"at {'least' if value < 1 else 'most'} {known[0] if value < 1 else known[-1]} is wanted, not {value}"
+        raise UsageError(f"{at(origin)}{name}: {why}")
     if name == "log_level" and value not in LEVELS:
         raise UsageError(f"{at(origin)}log_level: {value!r} is none of {', '.join(LEVELS)}")
     if name == "tenant" and not re.fullmatch(r"[A-Za-z0-9_-]{1,120}", value):
@@ -276,7 +281,7 @@ def _settings(
         found["artifacts"] = str(path("artifacts"))
     elif where:
         found["artifacts"] = where
-    for name in ("tenant", "log_level", "profile", "fallback"):
+    for name in ("tenant", "log_level", "profile", "fallback", "traces"):
         if (name,) in values:
             found[name] = values[name,]
     return Settings(

@@ -35,7 +35,7 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--resume", default="", metavar="ID", help="Go on with an open run.")
 @click.option("--time", "time", default="", metavar="T", help="Budget of time, e.g. 90s, 3m, 1h (default 3m).")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Budget of steps (no time limit unless --time).")
-@click.option("--traces", type=click.IntRange(1, 64), default=3, metavar="N", help="Branches searched side by side.")
+@click.option("--traces", type=click.IntRange(1, 1000), metavar="N", help="Branches side by side (default 3).")
 @click.option("--seed", type=int, default=0, metavar="N", help="Seed of every draw and model.")
 @click.option("--search", default="", metavar="NAME", help="Search plugin (see `gome plugins`).")
 @click.option("--reasoner", default="", metavar="NAME", help="Reasoner plugin.")
@@ -65,7 +65,7 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--json", "as_json", is_flag=True, help="Lines for machines on stdout.")
 def run(**flags: Any) -> None:
     """Optimise TASK: a name (`gome tasks`), a table (train.csv --target price) or a folder with a task.toml."""
-    chosen = {"nats": flags["nats"] or None, "profile": flags["profile"] or None, "fallback": flags["fallback"] or None}
+    chosen = {name: flags[name] or None for name in ("nats", "profile", "fallback", "traces")}
     settings = load(flags=chosen, sets=flags["sets"], profiles=find_profile)
     configure(settings.log_level)
     settings.export_secrets()
@@ -130,7 +130,7 @@ def _request(flags: dict[str, Any], settings: Settings) -> Request:
         run=flags["run_id"],
         seed=flags["seed"],
         budget=budget,
-        traces=flags["traces"],
+        traces=settings.traces,
         named={**settings.roles, **{role: name for role, name in named.items() if name}},
         profile=settings.profile or DEFAULT_PROFILE,
         settings=tables,

@@ -167,6 +167,9 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(terminal: Termi
 def test_a_dry_run_prepares_and_starts_nothing(terminal: Terminal) -> None:
     done = terminal.gome(*OWN, "--dry-run")
     assert done.returncode == 0 and "nothing was started" in done.stdout
+    (terminal.folder / "gome.toml").write_text("traces = 5\n")
+    assert terminal.lines(*OWN, "--dry-run")[-1]["traces"] == 5
+    assert terminal.lines(*OWN, "--dry-run", "--traces", "2")[-1]["traces"] == 2
     assert terminal.lines("runs") == []
 
 

@@ -71,6 +71,26 @@ def test_without_any_source_the_defaults_hold(tmp_path: Path) -> None:
     assert all(where == "default" for _, _, where in settings.explain())
 
 
+def test_traces_are_three_unless_file_profile_variable_or_flag_say_otherwise(tmp_path: Path) -> None:
+    def single(name: str) -> Mapping[str, Any]:
+        return {"traces": 1}
+
+    assert read(tmp_path).traces == 3
+    assert read(tmp_path, "traces = 5").traces == 5
+    assert read(tmp_path, 'profile = "single"', profiles=single).traces == 1
+    assert read(tmp_path, 'profile = "single"\ntraces = 4', profiles=single).traces == 4
+    assert read(tmp_path, "traces = 5", environ={"GOME_TRACES": "7"}).traces == 7
+    assert read(tmp_path, "traces = 5", flags={"traces": 2}).traces == 2
+    flags = {"traces": None, "profile": "single"}
+    assert read(tmp_path, "traces = 5", flags=flags, profiles=single).traces == 1, "a flag that was not given is none"
+
+
+@pytest.mark.parametrize(("text", "why"), [("0", "at least 1"), ("1001", "at most 1000"), ('"many"', "a whole number")])
+def test_traces_that_make_no_sense_are_refused_with_their_line(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(UsageError, match=rf"gome.toml.*traces: {why}"):
+        read(tmp_path, f"traces = {text}")
+
+
 def test_a_file_is_read_and_every_value_knows_its_line(tmp_path: Path) -> None:
     settings = read(tmp_path, TOML)
     assert settings.home == tmp_path / "state"
