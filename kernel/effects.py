@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +38,7 @@ from gome.events import (
     Ledger,
     Payload,
     Saying,
+    Task,
     child_id,
     result_id,
     started_id,
@@ -45,7 +46,16 @@ from gome.events import (
 from gome.kernel.diagnostics import redact
 from gome.kernel.errors import ChildEffectFailed, SandboxUnavailable, leaves
 from gome.kernel.live import LiveRun
-from gome.kernel.plugin import Artifacts, Context, Effect, Plugin, Result, VaultAccess, no_history
+from gome.kernel.plugin import (
+    Artifacts,
+    Context,
+    Effect,
+    FinishedRun,
+    Plugin,
+    Result,
+    VaultAccess,
+    no_history,
+)
 from gome.kernel.spool import Spool
 from gome.kernel.state import OpenIntent
 
@@ -83,7 +93,8 @@ class CorePool:
 @dataclass(frozen=True)
 class Workshop:
     """What performers of one process share. `vault` opens hidden answers and grades of a run, for the scorer only;
-    `history` reads the commits of any run of the log."""
+    `history` reads the commits of any run of the log, for who answers completions; `elsewhere` tells the memory of a
+    run on a task what other runs have learnt."""
 
     plugins: Sequence[Plugin]
     artifacts: Artifacts
@@ -94,6 +105,7 @@ class Workshop:
     process: str
     history: Callable[[str], AsyncIterator[Commit]] = no_history
     unsafe: bool = False
+    elsewhere: Callable[[str, Task], Awaitable[Sequence[FinishedRun]]] | None = None
 
     def performer(self, kind: str, by: str = "") -> tuple[Plugin, Effect] | None:
         """The plugin that performs a kind of intent here: the one that asked (`by`) where it does so itself, since a
@@ -186,6 +198,7 @@ class Performer:
         assert started is not None, "an intent cannot come before RunStarted"
         intent = found.event.id
         workdir = self.shop.home / "work" / self.live.run / intent[:16]
+        elsewhere = self.shop.elsewhere if plugin.role == "memory" else None
         return Context(
             run=self.live.run,
             intent=found.event,
@@ -199,12 +212,13 @@ class Performer:
             draw=Draw(started.seed, intent),
             call=self._caller(found, plugin),
             cancelled=lambda: bool(found.cancel) or not state.is_open(intent),
-            history=self.shop.history,
+            history=self.shop.history if plugin.role == "completion" else no_history,
             occurrence=found.occurrence,
             log=self.log.bind(event_id=intent, causation_id=found.event.cause, correlation_id=found.event.corr),
             deadline=self.live.seconds_left(),
             slot=slot,
             vault=self.shop.vault(self.live.run, intent) if plugin.role == "scorer" else None,
+            elsewhere=(lambda: elsewhere(self.live.run, started.task)) if elsewhere else None,
             unsafe=self.shop.unsafe,
         )
 

@@ -14,7 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from gome.events import CompletionRole, Draw, Event, Intent, Payload, RunStarted, SubmissionGraded, Task, Trajectory
+from gome.events import (
+    CompletionRole,
+    Draw,
+    Event,
+    Intent,
+    Memory,
+    Payload,
+    RunStarted,
+    SubmissionGraded,
+    Task,
+    Trajectory,
+)
 from gome.kernel.errors import UnknownRun
 
 if TYPE_CHECKING:
@@ -93,14 +104,24 @@ def no_history(run: str) -> AsyncIterator[Commit]:
 
 
 @dataclass(frozen=True)
+class FinishedRun:
+    """What a finished run of the same log has recorded for all to see: its task and its accepted attempts."""
+
+    run: str
+    task: Task
+    successes: tuple[Memory, ...]
+
+
+@dataclass(frozen=True)
 class Context:
     """What `perform` may use. `trajectory` is the fold at the intent's own position, `started` the run's first event,
     `settings` the plugin's table in it. `workdir` is the intent's own folder, the same one after a crash. `slot` is
     the CPU core to pin to (None when the pool has no cores). `deadline` is in active seconds of the run that are left
     (None: unlimited). `call` appends a child intent, awaits and returns its result's payload; performed again after a
-    crash it takes the recorded result. `cancelled` says whether the intent has been called off. `history` reads the
-    commits of another run of the same log. `occurrence` counts the intents with the same arguments that the run asked
-    before (child intents only)."""
+    crash it takes the recorded result. `cancelled` says whether the intent has been called off. `occurrence` counts the
+    intents with the same arguments that the run asked before (child intents only). `vault` is handed to the scorer
+    only, `elsewhere` (finished runs of this log on other tasks, latest first) to the memory only, `history` (the
+    commits of another run of the same log, or of a file of records) to who answers completions only."""
 
     run: str
     intent: Event
@@ -120,6 +141,7 @@ class Context:
     occurrence: int = 0
     vault: VaultAccess | None = None
     history: Callable[[str], AsyncIterator[Commit]] = no_history
+    elsewhere: Callable[[], Awaitable[Sequence[FinishedRun]]] | None = None
     unsafe: bool = False
 
 

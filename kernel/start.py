@@ -36,6 +36,7 @@ from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, Vaults
 from gome.kernel.discovery import OPTIONAL_ROLES, OWN, RUN_ROLES, choose, codec_for, discover, fallbacks_of, pin
 from gome.kernel.effects import CorePool, Workshop
+from gome.kernel.elsewhere import Elsewhere
 from gome.kernel.errors import UnknownRun, UsageError
 from gome.kernel.history import commits, first_of
 from gome.kernel.live import LiveRun
@@ -229,6 +230,7 @@ def workshop(connection: Connection, plugins: Sequence[Plugin], capacity: int, u
         cores=CorePool(capacity),
         vault=Vaults(connection).of,
         history=lambda run: commits(connection.log, connection.artifacts.text, run),
+        elsewhere=Elsewhere(connection).of,
         process=f"{platform.node()}/{secrets.token_hex(3)}",
         unsafe=unsafe,
     )
