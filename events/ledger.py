@@ -14,7 +14,7 @@ from gome.events.event import Cost, Event, result_id
 from gome.events.execution import ExecutionFinished
 from gome.events.payload import NOTHING, Intent, Reservation
 from gome.events.run import RunFinished, RunStarted
-from gome.events.step import StepPlanned
+from gome.events.step import MemoryRecalled, StepPlanned
 from gome.events.task import Budget
 
 HELD = ("executions", "execution_seconds", "completions", "tokens", "money")
@@ -67,7 +67,8 @@ class Ledger:
         assert cost is not None
         used = cost.tokens_in + cost.tokens_out
         if cost.model:
-            self.completions += 1
+            # Embeddings are paid for like completions, but a budget of completions does not mean them.
+            self.completions += not isinstance(event.payload, MemoryRecalled)
             self.tokens += used
             self.models[cost.model] = _add(self.models.get(cost.model), cost)
             if cost.money is None:

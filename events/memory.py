@@ -1,9 +1,12 @@
 """The fold that reasoners learn from: what each finished attempt tried, what it gained, what it taught.
 
 `SuccessMemory.apply` is pure and O(1) per event; entries are shared by all traces of a run. Successes are kept apart
-from failures, failures with their class. How alike two entries are, and which are worth recalling, is the memory
-plugin's affair; this fold only keeps what any of them needs. `SuccessMemory.of` makes the same entries from a
-trajectory, for performers, who are handed one.
+from failures, failures with their class, so that a reasoner can be told what not to repeat. How alike two entries are,
+and which are worth recalling, is the memory plugin's affair; this fold only keeps what any of them needs.
+
+An embedding belongs to an entry but is no part of it here: models and machines differ in the last digits, and this fold
+is replayed. The effect that recalls computes it from `Memory.text` and keeps it under `Memory.key` and the embedder's
+name. `SuccessMemory.of` makes the same entries from a trajectory, for performers, who are handed one.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from itertools import islice
 
 from msgspec import Struct
 
+from gome.events.artifact import digest_of
 from gome.events.event import Event
 from gome.events.execution import ExecutionFinished
 from gome.events.feedback import AttemptAccepted, AttemptRejected, FeedbackGiven
@@ -31,8 +35,9 @@ SPREAD_OF = 64
 
 class Memory(Struct, frozen=True):
     """One finished attempt. `gain` is in metric units, positive better, and is the judge's paired one; `normalised` is
-    the gain over the spread of the accepted gains known when it was judged (0 for failures). `failure` is the class of
-    the failure, empty for attempts that were scored. `cost` counts seconds of execution."""
+    the gain over the spread of the accepted gains known when it was judged (0 for failures). `lesson` is what the
+    reasoner's feedback says to remember, `reason` why the judge decided so. `failure` is the class of the failure,
+    empty for attempts that were scored. `cost` counts seconds of execution."""
 
     attempt: str
     trace: int
@@ -49,11 +54,17 @@ class Memory(Struct, frozen=True):
     cost: float = 0.0
     failure: str = ""
     first: bool = False
+    reason: str = ""
 
     @property
     def text(self) -> str:
         """What similarity is measured on: the hypothesis with its component, move and problem."""
         return " ".join(part for part in (self.component, self.move, self.problem, self.statement) if part)
+
+    @property
+    def key(self) -> str:
+        """Digest of `text`: with an embedder's name, the key of the entry's embedding."""
+        return digest_of(self.text.encode())
 
 
 @dataclass(slots=True)
@@ -97,6 +108,7 @@ class SuccessMemory:
     greater_is_better: bool = False
     digest: str = ""
     _gains: list[float] = field(default_factory=list)
+    _scale: float = 0.0
     _open: dict[str, _Open] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -109,7 +121,7 @@ class SuccessMemory:
     @property
     def spread(self) -> float:
         """Scale of the accepted gains of steps (first drafts left out: they are measured against something else)."""
-        return spread(self._gains)
+        return self._scale
 
     def hypothesis(self, attempt: str) -> Hypothesis | None:
         """The hypothesis of an unfinished attempt, if it has one."""
@@ -132,16 +144,19 @@ class SuccessMemory:
                 self._open[attempt].score = score
             case FeedbackGiven(attempt=attempt, lesson=lesson) if attempt in self._open:
                 self._open[attempt].lesson = lesson
-            case AttemptAccepted(attempt=attempt, gain=gain) if attempt in self._open:
-                self._keep(attempt, self._open.pop(attempt), accepted=True, gain=gain, failure="")
-            case AttemptRejected(attempt=attempt, gain=gain, failure=failure) if attempt in self._open:
-                self._keep(attempt, self._open.pop(attempt), accepted=False, gain=gain, failure=failure)
+            case AttemptAccepted(attempt=attempt, gain=gain, reason=reason) if attempt in self._open:
+                self._keep(attempt, self._open.pop(attempt), accepted=True, gain=gain, reason=reason)
+            case AttemptRejected(attempt=attempt, gain=gain, failure=failure, reason=reason) if attempt in self._open:
+                self._keep(attempt, self._open.pop(attempt), accepted=False, gain=gain, failure=failure, reason=reason)
 
-    def _keep(self, attempt: str, found: _Open, *, accepted: bool, gain: float, failure: str) -> None:
+    def _keep(
+        self, attempt: str, found: _Open, *, accepted: bool, gain: float, failure: str = "", reason: str = ""
+    ) -> None:
         first = not found.parent
         if accepted and not first:
             self._gains.append(gain)
             del self._gains[:-SPREAD_OF]
+            self._scale = spread(self._gains)
         hypothesis = found.hypothesis
         entry = Memory(
             attempt=attempt,
@@ -159,6 +174,7 @@ class SuccessMemory:
             cost=found.cost,
             failure=failure,
             first=first,
+            reason=reason,
         )
         (self.successes if accepted else self.failures).append(entry)
         text = f"{self.digest}\x1f{attempt}\x1f{accepted}\x1f{entry.text}\x1f{gain!r}\x1f{failure}\x1f{entry.lesson}"
@@ -187,4 +203,5 @@ class SuccessMemory:
             cost=attempt.seconds,
         )
         failure = "" if attempt.accepted else attempt.failure
-        self._keep(attempt.id, found, accepted=bool(attempt.accepted), gain=attempt.gain, failure=failure)
+        accepted = bool(attempt.accepted)
+        self._keep(attempt.id, found, accepted=accepted, gain=attempt.gain, failure=failure, reason=attempt.reason)

@@ -53,7 +53,12 @@ class RecallRequested(Intent, frozen=True):
 
 
 class Recollection(Struct, frozen=True, omit_defaults=True):
-    """One remembered attempt with its weight for the present step (similarity, gain and recency combined, ≥ 0)."""
+    """One remembered attempt with its weight for the present step (similarity, gain and age combined, ≥ 0).
+
+    `similarity` in [-1, 1] is that to the question, the largest one where candidates ask. `score`, `lesson` and
+    `failure` (the class of a failure) are said where they are known. An attempt of another run is named `run:attempt`;
+    its `gain` is in units of its own metric.
+    """
 
     attempt: str
     weight: float
@@ -62,10 +67,19 @@ class Recollection(Struct, frozen=True, omit_defaults=True):
     statement: str = ""
     move: str = ""
     accepted: bool = True
+    score: float | None = None
+    lesson: str = ""
+    failure: str = ""
 
 
 class MemoryRecalled(Payload, frozen=True):
-    """Successes and failures worth knowing for a step, best first."""
+    """Successes and failures worth knowing for a step, best first.
+
+    `embedder` names what similarity was measured with ("" where nothing was compared), `notice` says for a person what
+    the memory had to do without.
+    """
 
     attempt: str
     recollections: tuple[Recollection, ...] = ()
+    embedder: str = ""
+    notice: str = ""

@@ -231,6 +231,7 @@ def _planned(t: Trajectory, e: Event, p: StepPlanned) -> None:
 def _recalled(t: Trajectory, e: Event, p: MemoryRecalled) -> None:
     if a := t._attempt(p.attempt):
         a.recollections = p.recollections
+        _pay(a, e)
 
 
 def _proposed(t: Trajectory, e: Event, p: HypothesisProposed) -> None:
@@ -255,7 +256,12 @@ def _reviewed(t: Trajectory, e: Event, p: CodeReviewed) -> None:
 
 
 def _completed(t: Trajectory, e: Event, p: CompletionReceived | CompletionFailed) -> None:
-    if (a := t._attempt(p.attempt)) and e.cost:
+    if a := t._attempt(p.attempt):
+        _pay(a, e)
+
+
+def _pay(a: Attempt, e: Event) -> None:
+    if e.cost:
         a.tokens += e.cost.tokens_in + e.cost.tokens_out
         a.money = None if a.money is None or e.cost.money is None else a.money + e.cost.money
 

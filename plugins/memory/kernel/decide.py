@@ -1,4 +1,7 @@
-"""When to recall: once per planned step, with the trace's latest idea as the question. Pure."""
+"""When to recall: once per planned step, with the trace's latest idea as the question. Pure.
+
+Where the loop works without memory, the answer is given at once and is empty, so that reasoners need not know.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from gome.events import (
     ExecutionFinished,
     FeedbackGiven,
     HypothesisProposed,
+    MemoryRecalled,
     Payload,
     RecallRequested,
     RunStarted,
@@ -20,6 +24,7 @@ from gome.events import (
     SubmissionScored,
 )
 from gome.events.memory import SuccessMemory
+from gome.kernel.loop import loop_settings
 from gome.plugins.memory.kernel.settings import Settings, read_settings
 
 READS: tuple[type[Payload], ...] = (
@@ -43,6 +48,7 @@ class Recalling:
 
     memory: SuccessMemory = field(default_factory=SuccessMemory)
     settings: Settings = field(default_factory=Settings)
+    remembers: bool = True
     position: int = 0
     task: str = ""
     trace_of: dict[str, int] = field(default_factory=dict)
@@ -61,6 +67,7 @@ def evolve(state: Recalling, event: Event) -> Recalling:
     match event.payload:
         case RunStarted(task=task, settings=settings):
             state.settings = read_settings(settings.get("kernel"))
+            state.remembers = loop_settings(settings).memory
             state.task = f"{task.kind} {task.metric.name} {task.name} {task.description}"[:_QUERY]
         case StepPlanned(attempt=attempt, trace=trace):
             state.trace_of[attempt] = trace
@@ -77,6 +84,8 @@ def decide(state: Recalling, event: Event, draw: Draw) -> Sequence[Payload]:
     step = event.payload
     if not isinstance(step, StepPlanned):
         return ()
+    if not state.remembers:
+        return [MemoryRecalled(attempt=step.attempt)]
     return [
         RecallRequested(
             attempt=step.attempt,

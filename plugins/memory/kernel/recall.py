@@ -1,132 +1,176 @@
-"""Which memories a step is told: the interaction kernel, by two rules.
+"""Performs a recall: gathers memories, has them embedded and weighed, draws, and says what a step is told.
 
-Both give a memory j of score s_j and similarity sim_j to the trace's latest idea, on a path of L accepted attempts
-whose best score is s*, the logit
-
-    clamp(sim_j · exp(−L · ln 2 / 30) + tanh(d · (s_j − s*)), ±2),        d = +1 if greater is better, else −1
-
-`published` is that formula as it was used, with its habits: scores rounded to three decimals, the second term off
-without an accepted score, at most three memories, of which the first is the best and the others are the *oldest* of
-the union of draws. `robust` replaces the second term by tanh(normalised gain), so that the metric's scale does not
-matter, and draws without replacement in proportion to the weights (Gumbel's trick), best first; failures that taught
-something may follow the successes. The weights that come out are recorded, so replay never computes them again.
+The formula is in `interaction`, the two rules of drawing in `rules`, what texts are compared by in `embedders`. The
+weights that come out are recorded, so replay computes none of this again. With `across`, successes of finished runs on
+other tasks join those of this run; their weight is multiplied by the tasks' affinity and their gains are normalised,
+since metrics differ. They reach deciders through the result only.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
+import msgspec
 from anyio import to_thread
 
-from gome.events import Draw, Event, MemoryRecalled, RecallRequested, Recollection, Trajectory
+from gome.events import Cost, Draw, Event, MemoryRecalled, RecallRequested, Recollection, Task, Trajectory
 from gome.events.memory import Memory, SuccessMemory
-from gome.kernel.plugin import Context
+from gome.kernel.errors import GomeError
+from gome.kernel.loop import completion_settings, loop_settings
+from gome.kernel.plugin import Context, FinishedRun, Result
+from gome.plugins.memory.kernel.affinity import affinity, described
+from gome.plugins.memory.kernel.embedders import embed
+from gome.plugins.memory.kernel.interaction import Backend, Matrix, interact
+from gome.plugins.memory.kernel.rules import first_two, mean, path, published_gains, without_replacement
 from gome.plugins.memory.kernel.settings import Settings, read_settings
-from gome.plugins.memory.kernel.similarity import cosine
 
-HALF_LIFE = 30
-"""Accepted attempts on the path after which similarity counts half."""
-CLAMP = 2.0
-_SHOWN = 2
-"""Draws that the published rule keeps beside the best."""
+SILENT = ("cancelled", "effect", "proposal")
+"""Classes of failures that say nothing about the idea."""
+UNSHARED = "completion.share is none and ideas may name columns: texts were not sent to the embeddings endpoint"
+LESSON = 300
+"""Characters of a lesson that is told."""
+_noticed: set[tuple[str, str]] = set()
+"""Runs and notices that this process has warned of; the results repeat them."""
 
 
-async def recall(event: Event, ctx: Context) -> MemoryRecalled:
+@dataclass(frozen=True)
+class _Entry:
+    """A memory as it takes part in a recall: the run it is from ("": this one) and its task's affinity."""
+
+    memory: Memory
+    run: str = ""
+    affinity: float = 1.0
+
+
+async def recall(event: Event, ctx: Context) -> Result:
     """Perform a `RecallRequested`."""
     asked = cast(RecallRequested, event.payload)
+    if not loop_settings(ctx.started.settings).memory:
+        return Result(MemoryRecalled(attempt=asked.attempt))
     settings = read_settings(ctx.settings)
-    published = settings.rule == "published"
-
-    def work() -> tuple[Recollection, ...]:
-        memory = SuccessMemory.of(ctx.trajectory)
-        if published:
-            return _published(memory, asked, ctx.trajectory, settings, ctx.draw)
-        return _robust(memory, asked, ctx.trajectory, settings, ctx.draw)
-
-    return MemoryRecalled(attempt=asked.attempt, recollections=await to_thread.run_sync(work))
-
-
-def path(trajectory: Trajectory, trace: int) -> tuple[int, float | None]:
-    """Return how many accepted attempts a trace has and the best of their scores (None: no score)."""
-    names = trajectory.accepted.get(trace, ())
-    scores = [s for s in (trajectory.attempts[n].score for n in names[-256:]) if s is not None]
-    best = None if not scores else (max(scores) if trajectory.greater_is_better else min(scores))
-    return len(names), best
+    others, missing = await _others(ctx) if settings.across else ((), "")
+    if settings.embedder == "endpoint" and completion_settings(ctx.started.settings).share == "none":
+        settings = msgspec.structs.replace(settings, embedder="hashed")
+        missing = "; ".join(filter(None, (missing, UNSHARED)))
+    said, cost = await to_thread.run_sync(work, asked, ctx.trajectory, settings, ctx.started.task, others, ctx.draw)
+    if missing:
+        said = msgspec.structs.replace(said, notice="; ".join(filter(None, (missing, said.notice))))
+    if said.notice and (ctx.run, said.notice) not in _noticed:
+        _noticed.add((ctx.run, said.notice))
+        ctx.log.warning("the memory does without", notice=said.notice)
+    return Result(said, cost)
 
 
-def logit(similarity: float, length: int, gain: float) -> float:
-    """Return the kernel's exponent for one memory; `gain` goes through tanh."""
-    fade = math.exp(-length * math.log(2) / HALF_LIFE)
-    return max(-CLAMP, min(CLAMP, similarity * fade + math.tanh(gain)))
+async def _others(ctx: Context) -> tuple[Sequence[FinishedRun], str]:
+    """Finished runs on other tasks, and why there are none to be had."""
+    if ctx.elsewhere is None:
+        return (), "no other runs are within reach here"
+    try:
+        return await ctx.elsewhere(), ""
+    except (GomeError, OSError) as error:
+        return (), f"memories of other runs were left out: {error}"
 
 
-def softmax(logits: list[float]) -> list[float]:
-    """Return positive weights that sum to one."""
-    if not logits:
-        return []
-    top = max(logits)
-    powers = [math.exp(v - top) for v in logits]
-    total = sum(powers)
-    return [p / total for p in powers]
+def work(
+    asked: RecallRequested,
+    trajectory: Trajectory,
+    settings: Settings,
+    task: Task,
+    elsewhere: Sequence[FinishedRun],
+    draw: Draw,
+) -> tuple[MemoryRecalled, Cost | None]:
+    """The whole work of a recall; blocks."""
+    memory = SuccessMemory.of(trajectory)
+    questions = list(asked.queries or (asked.query,))
+    own = [m for m in memory.successes if m.score is not None or settings.rule == "robust"]
+    told = [m for m in memory.failures if m.statement and m.failure not in SILENT]
+    told = told if settings.rule == "robust" and settings.failures else []
+    foreign = [(run, m) for run in elsewhere for m in run.successes if m.statement]
+    if not (own or told or foreign):
+        return MemoryRecalled(attempt=asked.attempt), None
+    texts = [*questions, *(m.text for m in own), *(m.text for m in told), *(m.text for _, m in foreign)]
+    tasks = [described(task), *(described(run.task) for run in elsewhere)] if foreign else []
+    found = embed([*texts, *tasks], settings)
+    vectors = found.vectors
+    if tasks:
+        similar = vectors[len(texts) + 1 :] @ vectors[len(texts)]
+        shared = {r.run: affinity(task, r.task, float(s)) for r, s in zip(elsewhere, similar, strict=True)}
+    else:
+        shared = {}
+    entries = [
+        *(_Entry(m) for m in (*own, *told)),
+        *(_Entry(m, run.run, shared[run.run]) for run, m in foreign),
+    ]
+    rows = vectors[len(questions) : len(texts)]
+    length, scores = path(trajectory, asked.trace, asked.parent)
+    weigh = _Weighing(vectors[: len(questions)], rows, entries, length, settings.backend)
+    if settings.rule == "published":
+        chosen = _published(weigh, scores, trajectory.greater_is_better, draw)[: asked.limit]
+    else:
+        chosen = _robust(weigh, asked.limit, settings.failures, draw)
+    said = MemoryRecalled(attempt=asked.attempt, recollections=tuple(chosen), embedder=found.name, notice=found.notice)
+    return said, found.cost
 
 
-def draw_without_replacement(weights: list[float], count: int, draw: Draw, label: str) -> list[int]:
-    """Return `count` different indices, drawn one after another in proportion to the weights."""
-    keys = []
-    for i, weight in enumerate(weights):
-        u = min(1 - 1e-12, max(1e-12, draw.uniform(f"{label}/{i}")))
-        keys.append((math.log(max(weight, 1e-300)) - math.log(-math.log(u)), -i))
-    order = sorted(range(len(weights)), key=lambda i: keys[i], reverse=True)
-    return order[:count]
+@dataclass(frozen=True)
+class _Weighing:
+    """Candidates and memories with their embeddings, ready to be weighed."""
+
+    candidates: Matrix
+    rows: Matrix
+    entries: Sequence[_Entry]
+    length: int
+    backend: Backend
+
+    def of(self, members: Sequence[int], gains: Sequence[float]) -> tuple[list[list[float]], list[float]]:
+        """Weights per candidate, and the largest similarity of each memory to any of them, of some of the entries."""
+        weights, similar = interact(self.candidates, self.rows[list(members)], gains, self.length, self.backend)
+        return weights.tolist(), similar.max(axis=0).tolist()
 
 
-def _recollection(memory: Memory, weight: float, similarity: float) -> Recollection:
-    return Recollection(
-        attempt=memory.attempt,
-        weight=round(weight, 9),
-        similarity=similarity,
-        gain=memory.gain,
-        statement=memory.statement,
-        move=memory.move,
-        accepted=memory.accepted,
-    )
+def _published(weigh: _Weighing, scores: Sequence[float], greater: bool, draw: Draw) -> list[Recollection]:
+    entries = weigh.entries
+    own = [cast(float, e.memory.score) for e in entries]
+    weights, similar = weigh.of(range(len(entries)), published_gains(own, scores, greater))
+    best = max(range(len(own)), key=lambda i: (own[i] if greater else -own[i], -i))
+    shown = [best, *(i for i in first_two(weights, draw) if i != best)]
+    average = mean(weights)
+    return [_recollection(entries[i], average[i], similar[i], round(own[i], 3)) for i in shown]
 
 
-def _robust(
-    memory: SuccessMemory, asked: RecallRequested, trajectory: Trajectory, settings: Settings, draw: Draw
-) -> tuple[Recollection, ...]:
-    length, _ = path(trajectory, asked.trace)
-    told = [m for m in memory.failures if m.statement and not m.failure]
+def _robust(weigh: _Weighing, limit: int, failures: int, draw: Draw) -> list[Recollection]:
+    good = [i for i, e in enumerate(weigh.entries) if e.memory.accepted]
+    bad = [i for i, e in enumerate(weigh.entries) if not e.memory.accepted]
+    room = max(0, limit - min(failures, len(bad)))
     chosen: list[Recollection] = []
-    room = max(0, asked.limit - min(settings.failures, len(told)))
-    for entries, count, label, sign in (
-        (memory.successes, room, "success", 1.0),
-        (told, asked.limit - room, "failure", -1.0),
-    ):
-        similar = cosine(asked.query, [m.text for m in entries], settings.backend)
-        # a failure is worth knowing when it was bad, a success when it was good
-        logits = [logit(s, length, sign * m.normalised) for s, m in zip(similar, entries, strict=True)]
-        weights = softmax(logits)
-        picked = draw_without_replacement(weights, count, draw, label)
-        chosen += [
-            _recollection(entries[i], weights[i], similar[i]) for i in sorted(picked, key=lambda i: (-weights[i], i))
-        ]
-    return tuple(chosen)
+    # A success is worth knowing when it was good, a failure when it was bad.
+    for members, count, label, sign in ((good, room, "success", 1.0), (bad, limit - room, "failure", -1.0)):
+        if not members or not count:
+            continue
+        entries = [weigh.entries[i] for i in members]
+        rows, similar = weigh.of(members, [sign * e.memory.normalised for e in entries])
+        weights = [w * e.affinity for w, e in zip(mean(rows), entries, strict=True)]
+        total = sum(weights)
+        weights = [w / total for w in weights] if total else weights
+        drawn = without_replacement(weights, count, draw, label)
+        order = sorted(drawn, key=lambda i: (-weights[i], i))
+        chosen += [_recollection(entries[i], weights[i], similar[i], entries[i].memory.score) for i in order]
+    return chosen
 
 
-def _published(
-    memory: SuccessMemory, asked: RecallRequested, trajectory: Trajectory, settings: Settings, draw: Draw
-) -> tuple[Recollection, ...]:
-    length, best = path(trajectory, asked.trace)
-    direction = 1.0 if trajectory.greater_is_better else -1.0
-    entries = [m for m in memory.successes if m.score is not None]
-    if not entries:
-        return ()
-    similar = cosine(asked.query, [m.text for m in entries], settings.backend)
-    gains = [0.0 if best is None else direction * (cast(float, m.score) - round(best, 3)) for m in entries]
-    weights = softmax([logit(s, length, g) for s, g in zip(similar, gains, strict=True)])
-    drawn = sorted(draw_without_replacement(weights, min(2, len(entries)), draw, "memory"))[:_SHOWN]
-    first = max(range(len(entries)), key=lambda i: (direction * cast(float, entries[i].score), -i))
-    shown = [first, *(i for i in drawn if i != first)]
-    return tuple(_recollection(entries[i], weights[i], similar[i]) for i in shown)
+def _recollection(entry: _Entry, weight: float, similarity: float, score: float | None) -> Recollection:
+    m = entry.memory
+    return Recollection(
+        attempt=f"{entry.run}:{m.attempt}" if entry.run else m.attempt,
+        weight=round(weight, 9),
+        similarity=round(similarity, 9),
+        gain=m.gain,
+        statement=m.statement,
+        move=m.move,
+        accepted=m.accepted,
+        score=score,
+        lesson=(m.lesson if m.accepted else m.lesson or m.reason)[:LESSON],
+        failure=m.failure,
+    )

@@ -1,93 +1,25 @@
-"""The success memory: its fold, what a step is told, and that both backends of similarity agree."""
+"""The success memory: its fold, what it asks, and what a step is told."""
 
 from __future__ import annotations
-
-import asyncio
-import importlib.util
-import logging
-import math
-from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gome.events import (
-    AttemptAccepted,
     AttemptRejected,
-    Draw,
-    Event,
-    ExecutionFinished,
-    FeedbackGiven,
     Hypothesis,
     HypothesisProposed,
     MemoryRecalled,
-    Payload,
     RecallRequested,
     RunStarted,
     StepPlanned,
-    SubmissionScored,
-    Trajectory,
+    digest_of,
 )
 from gome.events.memory import SuccessMemory, normalised_gain, spread
-from gome.kernel.plugin import Context
 from gome.plugins.memory.kernel import plugin
-from gome.plugins.memory.kernel.recall import draw_without_replacement, logit, recall, softmax
-from gome.plugins.memory.kernel.similarity import cosine, embed
 from tests.plugins.driver import Driver, some_task
-
-IDEAS = ("add ages from years", "add the ratio of areas", "fewer leaves for the booster", "blend three families")
-HAS_TORCH = importlib.util.find_spec("torch") is not None
-
-
-def story(outcomes: list[tuple[int, bool, float]], rule: str = "robust") -> list[Payload]:
-    """A run in which each attempt (trace, accepted, gain) goes its whole way."""
-    said: list[Payload] = [RunStarted(task=some_task(), seed=3, traces=3, settings={"kernel": {"rule": rule}})]
-    heads: dict[int, str] = {}
-    score = 1.0
-    for number, (trace, accepted, gain) in enumerate(outcomes, start=1):
-        name = f"a{number}"
-        score -= gain if accepted else 0.0
-        said += [
-            StepPlanned(name, trace, step=number, parent=heads.get(trace, "")),
-            HypothesisProposed(name, Hypothesis(IDEAS[number % 4], "features", move=f"move{number % 4}")),
-            ExecutionFinished(name, "full", True, seconds=2.0),
-            SubmissionScored(name, "full", score),
-            FeedbackGiven(name, accept=accepted, lesson=f"lesson {number}"),
-            AttemptAccepted(name, gain=gain) if accepted else AttemptRejected(name, gain=-gain),
-        ]
-        if accepted:
-            heads[trace] = name
-    return said
-
-
-def folded(said: list[Payload]) -> tuple[SuccessMemory, Trajectory]:
-    memory, trajectory = SuccessMemory(), Trajectory()
-    for seq, payload in enumerate(said, start=1):
-        event = Event(f"{seq:032x}", type(payload).__name__, seq, float(seq), payload, active=float(seq))
-        memory.apply(event)
-        trajectory.apply(event)
-    return memory, trajectory
-
-
-def remember(
-    said: list[Payload], trace: int = 0, query: str = "ages from years", limit: int = 4, seed: int = 0
-) -> MemoryRecalled:
-    """What a step of a trace is told after a story."""
-    _, trajectory = folded(said)
-    asked = RecallRequested("x", trace, "", position=len(said), query=query, limit=limit)
-    event = Event("f" * 32, "RecallRequested", len(said) + 1, 0.0, asked)
-    started = cast(RunStarted, said[0])
-    ctx = Context(
-        run="r", intent=event, attempt=1, started=started, trajectory=trajectory.snapshot(),
-        settings={"backend": "numpy", **started.settings.get("kernel", {})},
-        artifacts=cast(Any, None), workdir=Path(), home=Path(),
-        draw=Draw(seed, event.id), call=cast(Any, None), cancelled=lambda: False,
-        log=cast(Any, logging.getLogger("test")),
-    )  # fmt: skip
-    return asyncio.run(recall(event, ctx))
-
+from tests.plugins.memory.stories import folded, remember, story
 
 outcomes = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.floats(0.0001, 10.0, allow_nan=False)), max_size=15)
 
@@ -95,11 +27,11 @@ outcomes = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.floats(0.0001
 @settings(max_examples=60, deadline=None)
 @given(outcomes)
 def test_every_finished_attempt_is_remembered_once_and_the_trajectory_gives_the_same_memory(
-    told: list[tuple[int, bool, float]],
+    all_: list[tuple[int, bool, float]],
 ) -> None:
-    memory, trajectory = folded(story(told))
-    assert len(memory) == len(told) == len({m.attempt for m in memory})
-    assert [m.attempt for m in memory.successes] == [f"a{n}" for n, o in enumerate(told, start=1) if o[1]]
+    memory, trajectory = folded(story(all_))
+    assert len(memory) == len(all_) == len({m.attempt for m in memory})
+    assert [m.attempt for m in memory.successes] == [f"a{n}" for n, o in enumerate(all_, start=1) if o[1]]
     again = SuccessMemory.of(trajectory)
     assert (again.successes, again.failures, again.digest) == (memory.successes, memory.failures, memory.digest)
 
@@ -120,13 +52,41 @@ def test_an_entry_holds_hypothesis_lesson_score_gain_and_cost() -> None:
     (entry,) = memory.successes
     assert (entry.trace, entry.gain, entry.cost, entry.lesson) == (1, 0.25, 2.0, "lesson 1")
     assert entry.score == 0.75 and entry.first and "ratio of areas" in entry.text
+    assert entry.key == digest_of(entry.text.encode()), "what an embedding is kept under"
 
 
 def test_failures_keep_their_class() -> None:
     said = story([])
     said += [StepPlanned("a1", 0, 1), AttemptRejected("a1", reason="too big", failure="memory")]
     memory, _ = folded(said)
-    assert [m.failure for m in memory.failures] == ["memory"] and not memory.successes
+    assert [(m.failure, m.reason) for m in memory.failures] == [("memory", "too big")] and not memory.successes
+
+
+def test_a_step_is_told_what_failed_and_why_but_not_what_was_called_off() -> None:
+    said = story([(0, True, 0.1)])
+    for name, failure, reason in (("a2", "time", "over 600 s"), ("a3", "cancelled", "the time is over")):
+        said += [
+            StepPlanned(name, 0, 2, parent="a1"),
+            HypothesisProposed(name, Hypothesis("fit a Gaussian process", "model", move="add")),
+            AttemptRejected(name, reason=reason, failure=failure),
+        ]
+    (failed,) = [r for r in remember(said).recollections if not r.accepted]
+    assert (failed.attempt, failed.failure, failed.lesson) == ("a2", "time", "over 600 s")
+
+
+def test_a_loop_without_memory_gets_an_empty_answer_at_once_and_asks_nothing() -> None:
+    run = Driver(plugin)
+    run.say(RunStarted(task=some_task(), seed=3, settings={"loop": {"memory": False}}))
+    assert run.say(StepPlanned("a1", 0, step=1)) == [MemoryRecalled("a1")]
+    assert run.all(RecallRequested) == []
+
+
+def test_a_reasoner_that_asks_all_the_same_is_told_nothing_without_memory() -> None:
+    said = story([(0, True, 0.1)])
+    started = said[0]
+    assert isinstance(started, RunStarted) and remember(said).recollections
+    started.settings["loop"] = {"memory": False}
+    assert remember(said).recollections == ()
 
 
 def test_a_planned_step_asks_once_with_the_traces_latest_idea_and_the_digest_of_what_is_known() -> None:
@@ -160,7 +120,7 @@ def test_the_robust_rule_prefers_larger_gains_whatever_the_scale_of_the_metric()
 
 def test_the_published_rule_shows_the_best_and_the_oldest_draws() -> None:
     gains = [(0, True, 0.1)] * 6
-    seen = [[r.attempt for r in remember(story(gains, "published"), seed=s).recollections] for s in range(30)]
+    seen = [[r.attempt for r in remember(story(gains, rule="published"), seed=s).recollections] for s in range(30)]
     assert all(names[0] == "a6" and len(names) <= 3 for names in seen)
     assert all(names[1:] == sorted(names[1:]) for names in seen)
 
@@ -172,34 +132,3 @@ def test_an_empty_memory_tells_nothing() -> None:
 def test_a_recall_is_the_same_for_the_same_draws() -> None:
     said = story([(n % 3, n % 4 != 0, 0.1 * n + 0.1) for n in range(12)])
     assert remember(said, seed=5) == remember(said, seed=5)
-
-
-def test_the_kernels_exponent_is_that_of_the_reference() -> None:
-    assert logit(1.0, 0, 0.0) == 1.0
-    assert logit(1.0, 30, 0.0) == pytest.approx(0.5)
-    assert logit(1.0, 10, 0.0) == pytest.approx(0.794, abs=1e-3)
-    assert logit(0.0, 0, 0.5) == pytest.approx(0.46, abs=3e-3)
-    assert logit(1.0, 0, 50.0) == 2.0 and logit(-1.0, 0, -50.0) == -2.0
-    assert sum(softmax([0.3, -2.0, 2.0])) == pytest.approx(1.0) and softmax([]) == []
-
-
-def test_draws_follow_the_weights_without_repeating() -> None:
-    weights = softmax([math.log(6), math.log(3), math.log(1)])
-    first = [draw_without_replacement(weights, 2, Draw(s, "e"), "x") for s in range(2000)]
-    assert all(len(set(pair)) == 2 for pair in first)
-    share = sum(pair[0] == 0 for pair in first) / len(first)
-    assert share == pytest.approx(0.6, abs=0.04)
-
-
-def test_like_texts_are_more_alike_than_others_and_embeddings_are_unit_vectors() -> None:
-    query = "add ages: year sold minus year built"
-    texts = ["ages from two years (sold, built)", "a support vector machine with an RBF kernel", query]
-    near, far, same = cosine(query, texts, "numpy")
-    assert same == pytest.approx(1.0) and near > far + 0.1
-    assert float(embed("some text") @ embed("some text")) == pytest.approx(1.0)
-    assert cosine(query, ["", "…"], "numpy") == [0.0, 0.0] and cosine(query, [], "numpy") == []
-
-
-@pytest.mark.skipif(not HAS_TORCH, reason="torch is not installed")
-def test_torch_and_numpy_give_the_same_similarities() -> None:
-    assert cosine(IDEAS[0], IDEAS, "torch") == cosine(IDEAS[0], IDEAS, "numpy")
