@@ -1,12 +1,14 @@
 """Gome's own search: a few traces, each always stepping from its last accepted solution, merging near the end.
 
-The decider is in `decide.py`; it performs nothing.
+`decide` plans steps from what `state` has folded, in the order of a scheduler of `schedule`; it performs nothing.
 """
 
 from __future__ import annotations
 
 from gome.kernel.plugin import Plugin
-from gome.plugins.search.gradient.decide import ANSWERS, READS, Settings, decide, evolve, initial
+from gome.plugins.search.gradient.decide import ANSWERS, decide
+from gome.plugins.search.gradient.settings import Settings
+from gome.plugins.search.gradient.state import READS, evolve, initial
 
 plugin = Plugin(
     name="gradient",

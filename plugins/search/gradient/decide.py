@@ -1,153 +1,33 @@
 """When to take the next step, on which trace, from where: the pure half of Gome's search.
 
-Every trace keeps at most one step in flight; as many traces work at once as the run has capacity. The trace with the
-fewest steps goes first, so that more traces than capacity take turns. A step builds on its trace's last accepted
-attempt; once the share of the budget says `ensemble`, a trace that has fallen behind another (or has not merged yet)
-takes a `merge` step that also sees the others' accepted attempts. What to change is the reasoner's affair.
+As many steps are in flight as the run has capacity; who is next is the scheduler's affair (`schedule`). A step builds
+on an accepted attempt of its trace, the last one unless the scheduler goes back; once the share of the budget says
+`ensemble`, a trace that has fallen behind another (or has not merged yet) takes a `merge` step that also sees the
+others' accepted attempts. Attempts are numbered in the order of planning, so whoever is asked for a proposal sees what
+its siblings are about to try. What to change is the reasoner's affair.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-
-from msgspec import Struct
 
 from gome.events import (
     AttemptAccepted,
     AttemptRejected,
-    Budget,
-    BudgetExhausted,
     DataProfiled,
     Draw,
     Event,
     Payload,
-    ProposalFailed,
     RunForked,
-    RunStarted,
     SearchEnded,
-    SelectionStarted,
     Stage,
+    StepKind,
     StepPlanned,
-    StopRequested,
-    SubmissionScored,
 )
+from gome.plugins.search.gradient.schedule import Choice, choose
+from gome.plugins.search.gradient.state import Search, Trace
 
-
-class Settings(Struct, frozen=True):
-    """The search's table in the settings. `draft` and `ensemble` are shares of the budget in [0, 1] at which the stage
-    becomes `improve` and `ensemble`; `parents` is how many other traces a merge sees; after `failures` steps in a row
-    that failed before they could be scored the search gives up."""
-
-    draft: float = 0.08
-    ensemble: float = 0.35
-    parents: int = 4
-    failures: int = 40
-
-
-@dataclass(slots=True)
-class Trace:
-    """A branch: its last accepted attempt and score, how many steps it has taken, which one is in flight."""
-
-    head: str = ""
-    score: float | None = None
-    steps: int = 0
-    open: str = ""
-    merged: bool = False
-    exhausted: bool = False
-
-
-@dataclass(slots=True)
-class Search:
-    """What the decisions depend on; every event changes a bounded part of it."""
-
-    budget: Budget = field(default_factory=Budget)
-    capacity: int = 1
-    settings: Settings = field(default_factory=Settings)
-    greater_is_better: bool = False
-    traces: list[Trace] = field(default_factory=list)
-    trace_of: dict[str, int] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
-    planned: int = 0
-    open: int = 0
-    failed_in_a_row: int = 0
-    ready: bool = False
-    stopped: bool = False
-    ended: bool = False
-
-
-READS: tuple[type[Payload], ...] = (
-    RunStarted,
-    DataProfiled,
-    StepPlanned,
-    SubmissionScored,
-    ProposalFailed,
-    AttemptAccepted,
-    AttemptRejected,
-    SelectionStarted,
-    StopRequested,
-    BudgetExhausted,
-    SearchEnded,
-    RunForked,
-)
 ANSWERS: tuple[type[Payload], ...] = (DataProfiled, AttemptAccepted, AttemptRejected, RunForked)
-
-
-def initial() -> Search:
-    """Return the state before the first event."""
-    return Search()
-
-
-def _settings(table: object) -> Settings:
-    known = table if isinstance(table, dict) else {}
-    return Settings(**{k: known[k] for k in Settings.__struct_fields__ if k in known})
-
-
-def evolve(state: Search, event: Event) -> Search:
-    """Fold one event, in place."""
-    match event.payload:
-        case RunStarted() as started:
-            state.budget, state.capacity = started.budget, max(1, started.capacity)
-            state.settings = _settings(started.settings.get("gradient"))
-            state.greater_is_better = started.task.metric.greater_is_better
-            state.traces = [Trace() for _ in range(max(1, started.traces))]
-        case DataProfiled():
-            state.ready = True
-        case StepPlanned(attempt=attempt, trace=number, kind=kind):
-            while len(state.traces) <= number:  # a fork's prefix may have been planned with more traces
-                state.traces.append(Trace())
-            trace = state.traces[number]
-            trace.open, trace.steps, trace.merged = attempt, trace.steps + 1, trace.merged or kind == "merge"
-            state.trace_of[attempt] = number
-            state.planned += 1
-            state.open += 1
-        case SubmissionScored(attempt=attempt, purpose="full", score=score) if attempt in state.trace_of:
-            state.scores[attempt] = score
-        case ProposalFailed(attempt=attempt, exhausted=True) if attempt in state.trace_of:
-            state.traces[state.trace_of[attempt]].exhausted = True
-        case AttemptAccepted(attempt=attempt) if attempt in state.trace_of:
-            trace = _close(state, attempt)
-            trace.head, trace.score = attempt, state.scores.pop(attempt, None)
-            state.failed_in_a_row = 0
-            for other in state.traces:  # new ground: there may be something to propose again
-                other.exhausted = False
-        case AttemptRejected(attempt=attempt, failure=failure) if attempt in state.trace_of:
-            _close(state, attempt)
-            state.scores.pop(attempt, None)
-            state.failed_in_a_row = state.failed_in_a_row + 1 if failure else 0
-        case SelectionStarted() | StopRequested() | BudgetExhausted():
-            state.stopped = True
-        case SearchEnded():
-            state.ended = True
-    return state
-
-
-def _close(state: Search, attempt: str) -> Trace:
-    trace = state.traces[state.trace_of.pop(attempt)]
-    if trace.open == attempt:
-        trace.open = ""
-        state.open -= 1
-    return trace
 
 
 def stage(state: Search, active: float) -> Stage:
@@ -165,51 +45,52 @@ def stage(state: Search, active: float) -> Stage:
 
 def _others(state: Search, number: int) -> tuple[str, ...]:
     """Heads of the other traces, best first."""
-    sign = -1.0 if state.greater_is_better else 1.0
-    found = [(sign * t.score, i, t.head) for i, t in enumerate(state.traces) if i != number and t.score is not None]
+    found = [
+        (-state.sign * t.score, i, t.head) for i, t in enumerate(state.traces) if i != number and t.score is not None
+    ]
     return tuple(head for _, _, head in sorted(found)[: state.settings.parents])
 
 
 def _behind(state: Search, trace: Trace) -> bool:
     """Whether another trace's accepted score is better than this one's."""
-    sign = 1.0 if state.greater_is_better else -1.0
-    best = max((sign * t.score for t in state.traces if t.score is not None), default=None)
-    return best is not None and trace.score is not None and sign * trace.score < best
+    best = max((state.sign * t.score for t in state.traces if t.score is not None), default=None)
+    return best is not None and trace.score is not None and state.sign * trace.score < best
 
 
-def _plan(state: Search, number: int, ordinal: int, now: Stage) -> StepPlanned:
-    """The next step of a trace; `ordinal` counts the steps planned in this decision."""
+def _plan(state: Search, choice: Choice, ordinal: int, beside: int, now: Stage) -> StepPlanned:
+    """The next step of a trace; `ordinal` counts the steps planned in this decision, `beside` those of this trace."""
+    number, parent = choice.trace, choice.parent
     trace = state.traces[number]
     name = f"a{state.planned + ordinal + 1}"
-    if not trace.head:
+    step = trace.steps + beside + 1
+    if not parent:
         why = "the first step of this trace" if not trace.steps else "nothing has been accepted on this trace yet"
-        return StepPlanned(attempt=name, trace=number, step=trace.steps + 1, kind="draft", stage=now, reason=why)
-    others = _others(state, number) if now == "ensemble" else ()
+        why = f"{why}; {choice.why}" if choice.why else why
+        return StepPlanned(attempt=name, trace=number, step=step, kind="draft", stage=now, reason=why)
+    alone = parent == trace.head and not trace.open and not beside  # two merges at once would be the same one
+    others = _others(state, number) if now == "ensemble" and alone else ()
     behind = _behind(state, trace)
+    kind: StepKind = "improve"
     if others and (behind or not trace.merged):
+        kind = "merge"
         why = (
             f"trace {number} has fallen behind: take up what the others have found"
             if behind
             else f"the ensemble stage has begun: join trace {number} with the others"
         )
-        return StepPlanned(
-            attempt=name,
-            trace=number,
-            step=trace.steps + 1,
-            kind="merge",
-            stage=now,
-            parent=trace.head,
-            parents=others,
-            reason=why,
-        )
+    elif parent == trace.head:
+        why = f"improve on {parent}, the accepted solution of trace {number}"
+    else:
+        why = f"go back to {parent}, an earlier solution of trace {number}"
     return StepPlanned(
         attempt=name,
         trace=number,
-        step=trace.steps + 1,
-        kind="improve",
+        step=step,
+        kind=kind,
         stage=now,
-        parent=trace.head,
-        reason=f"improve on {trace.head}, the accepted solution of trace {number}",
+        parent=parent,
+        parents=others if kind == "merge" else (),
+        reason=f"{why}; {choice.why}" if choice.why else why,
     )
 
 
@@ -222,10 +103,9 @@ def decide(state: Search, event: Event, draw: Draw) -> Sequence[Payload]:
     free = state.capacity - state.open
     if left is not None:
         free = min(free, left)
-    due = [(t.steps, i) for i, t in enumerate(state.traces) if not t.open and not t.exhausted]
-    if free > 0 and due and not given_up:
-        now = stage(state, event.active)
-        return [_plan(state, number, n, now) for n, (_, number) in enumerate(sorted(due)[:free])]
+    if free > 0 and not given_up and (chosen := choose(state, free, draw)):
+        now, beside = stage(state, event.active), [c.trace for c in chosen]
+        return [_plan(state, c, n, beside[:n].count(c.trace), now) for n, c in enumerate(chosen)]
     if state.open:
         return ()
     if left is not None and left <= 0:
