@@ -2,7 +2,9 @@
 
 Evidence is the trace's own attempts and what the success memory recalled of the others, each as a relative gain (share
 of the error at the time). Observations count fully for the same topic on the same family, partly for another family;
-a move's rate of success is learnt over all its topics. Nothing here is random.
+a move's rate of success is learnt over all its topics. Successes of other tasks' runs speak for a move's chance only:
+their gains are in other units. Where the loop works without memory, only the trace's failures since the last acceptance
+are evidence. Nothing here is random.
 """
 
 from __future__ import annotations
@@ -14,25 +16,28 @@ from gome.events import Attempt
 from gome.kernel.reasoning import ReasonContext
 from gome.plugins.reasoner.playbook.facts import error_of
 from gome.plugins.reasoner.playbook.idea import Idea
+from gome.plugins.reasoner.playbook.sight import in_sight
 
 PRIOR = 2.0
 """How many observations the prior gain is worth."""
 CHANCE = 3.0
 """How many trials the prior chance is worth."""
 OTHER_FAMILY = 0.6
+ELSEWHERE = 0.5
+"""How much a success on another task counts at most."""
 LARGEST = 0.15
 """Relative gains beyond this size are cut: one lucky leap should not rule the rest."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One finished attempt: its move's topic and family, the relative gain, whether it was accepted, and how much the
-    observation counts in (0, 1]. `failed` marks attempts without a score."""
+    """One finished attempt: its move's topic and family, the relative gain (None: unknown), whether it was accepted,
+    and how much the observation counts in (0, 1]. `failed` marks attempts without a score."""
 
     attempt: str
     topic: str
     family: str
-    gain: float
+    gain: float | None
     accepted: bool
     weight: float
     failed: bool = False
@@ -77,13 +82,20 @@ def _evidence(attempt: Attempt, context: ReasonContext, weight: float, foreign: 
 
 
 def evidence(context: ReasonContext) -> list[Evidence]:
-    """Return what may be learnt from: this trace's attempts, and other traces' as far as the memory recalled them."""
+    """Return what may be learnt from: this trace's attempts, and those of other traces and runs as far as the memory
+    recalled them."""
     attempts, trace = context.trajectory.attempts, context.attempt.trace
-    found = [_evidence(a, context, 1.0, False) for a in attempts.values() if a.trace == trace]
+    own = [a for a in in_sight(context) if a.trace == trace and (context.loop.memory or not a.accepted)]
+    found = [_evidence(a, context, 1.0, False) for a in own]
     told = [r for r in context.recollections if r.attempt in attempts and attempts[r.attempt].trace != trace]
     top = max((r.weight for r in told), default=1.0) or 1.0
     for r in told:
         found.append(_evidence(attempts[r.attempt], context, 0.4 + 0.5 * r.weight / top, True))
+    for r in context.recollections:
+        if ":" in r.attempt and r.move:
+            topic, _, family = r.move.partition("@")
+            weight = ELSEWHERE * r.weight / max(top, r.weight)
+            found.append(Evidence(r.attempt, topic, family, None, r.accepted, weight, foreign=True))
     return [e for e in found if e is not None]
 
 
@@ -100,10 +112,11 @@ def believe(idea: Idea, seen: Iterable[Evidence]) -> Belief:
         alike = 1.0 if e.family == idea.family else OTHER_FAMILY
         if e.topic == idea.topic:
             weight = e.weight * alike
-            gain += weight * e.gain
-            mass += weight
-            tries += 1
-            same += e.family == idea.family
+            if e.gain is not None:
+                gain += weight * e.gain
+                mass += weight
+                tries += 1
+                same += e.family == idea.family
             good += weight * e.accepted
             trials += weight
             if e.foreign and e.accepted:

@@ -20,6 +20,7 @@ from gome.events import Attempt, Trajectory
 from gome.events.pipeline import Member, Pipeline, apply_change, family, member_key, read_pipeline, to_spec
 from gome.kernel.reasoning import ReasonContext
 from gome.plugins.reasoner.playbook.columns import ColumnFacts, read_columns
+from gome.plugins.reasoner.playbook.sight import in_sight
 
 Spec = dict[str, Any]
 RESERVE = 0.2
@@ -52,9 +53,10 @@ class MemberFacts:
 @dataclass(frozen=True)
 class Facts:
     """All that is known when a step is asked for. `parent` is the specification built on (empty for a draft), `members`
-    the parent's members with their facts, `library` every member fitted so far in the run, best first, `known` the
-    keys of all pipelines proposed so far. `room` counts the CPU seconds that a step may still cost, `weight_limit`
-    the seconds that a whole pipeline may take to refit (final selection runs it several times)."""
+    the parent's members with their facts, `library` every member fitted so far, best first, `known` the keys of the
+    pipelines proposed so far (both as far as they are in sight). `room` counts the CPU seconds that a step may still
+    cost, `weight_limit` the seconds that a whole pipeline may take to refit (final selection runs it several times).
+    """
 
     task: str
     kind: str
@@ -197,12 +199,12 @@ def _key_of_open(attempt: Attempt, attempts: Mapping[str, Attempt]) -> str | Non
         return None
 
 
-def known_keys(trajectory: Trajectory) -> frozenset[str]:
-    """Return the keys of every pipeline that was proposed in the run, open or refused ones included."""
+def known_keys(context: ReasonContext, seen: Iterable[Attempt]) -> frozenset[str]:
+    """Return the keys of the pipelines of attempts, and of everything that is in flight on any trace."""
     keys = set()
-    for attempt in trajectory.attempts.values():
+    for attempt in (*seen, *context.trajectory.open_attempts()):
         found = pipeline_of(attempt)
-        key = found.key if found else _key_of_open(attempt, trajectory.attempts)
+        key = found.key if found else _key_of_open(attempt, context.trajectory.attempts)
         if key:
             keys.add(key)
     return frozenset(keys)
@@ -303,10 +305,10 @@ def members_of(attempt: Attempt) -> tuple[MemberFacts, ...]:
     return tuple(result)
 
 
-def library_of(trajectory: Trajectory) -> tuple[MemberFacts, ...]:
+def library_of(attempts: Iterable[Attempt], greater_is_better: bool) -> tuple[MemberFacts, ...]:
     """Return every member that a scored attempt fitted, once per key, best score first; those without a score last."""
     found: dict[str, MemberFacts] = {}
-    for attempt in trajectory.attempts.values():
+    for attempt in attempts:
         if attempt.scored is None:
             continue
         for member in members_of(attempt):
@@ -314,7 +316,7 @@ def library_of(trajectory: Trajectory) -> tuple[MemberFacts, ...]:
             if old is None or (old.score is None and member.score is not None) or old.seconds is None:
                 merged = member if old is None or member.seconds is not None else old
                 found[member.key] = merged
-    sign = -1.0 if trajectory.greater_is_better else 1.0
+    sign = -1.0 if greater_is_better else 1.0
     return tuple(sorted(found.values(), key=lambda m: (m.score is None, sign * (m.score or 0.0), m.key)))
 
 
@@ -374,18 +376,20 @@ def read_facts(context: ReasonContext) -> Facts:
         if a.accepted:
             break
         refused += 1
-    library = library_of(trajectory)
+    seen = in_sight(context)
+    library = library_of(seen, greater)
     members = _known(members_of(parent), library) if parent and base else ()
     heads = []
+    shown = {a.id for a in seen}
     for number_, ids in sorted(trajectory.accepted.items()):
         head = trajectory.attempts[ids[-1]] if ids else None
         pipeline = pipeline_of(head) if head else None
-        if head and pipeline and number_ != attempt.trace:
+        if head and pipeline and number_ != attempt.trace and head.id in shown:
             heads.append((head.score, head.id, to_spec(pipeline.pipeline)))
     sign = -1.0 if greater else 1.0
     heads.sort(key=lambda h: (h[0] is None, sign * (h[0] or 0.0), h[1]))
     room, weight_limit = _room(trajectory)
-    repeats = [s for a in trajectory.attempts.values() for s in a.repeats if s.purpose == "seed"]
+    repeats = [s for a in seen for s in a.repeats if s.purpose == "seed"]
     openers = tuple(
         a.hypothesis.move for a in trajectory.attempts.values() if a.kind == "draft" and a.hypothesis is not None
     )
@@ -411,7 +415,7 @@ def read_facts(context: ReasonContext) -> Facts:
         members=members,
         diagnostics=parent.diagnostics if parent else {},
         library=library,
-        known=known_keys(trajectory),
+        known=known_keys(context, seen),
         heads=tuple((name, spec) for _, name, spec in heads),
         room=room,
         weight_limit=weight_limit,
@@ -421,6 +425,23 @@ def read_facts(context: ReasonContext) -> Facts:
         fold_count=trajectory.profiled.fold_count if trajectory.profiled else 5,
         openers=openers,
         pending=pending_members(trajectory),
+    )
+
+
+def without_diagnostics(facts: Facts) -> Facts:
+    """The facts without what executions said of themselves: the data, the solution and what fitting cost remain."""
+
+    def plain(members: tuple[MemberFacts, ...]) -> tuple[MemberFacts, ...]:
+        return tuple(replace(m, train=None, iterations=(), cap=0.0, importance=()) for m in members)
+
+    return replace(
+        facts,
+        members=plain(facts.members),
+        library=plain(facts.library),
+        diagnostics={},
+        fold_scores=(),
+        rejected_in_a_row=0,
+        seed_noise=0.0,
     )
 
 

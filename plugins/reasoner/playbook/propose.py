@@ -3,11 +3,14 @@
 Five scores of 1–10 with the weights of `gome.events.Scores`: alignment is the weight of the challenge, impact the
 expected relative gain (a root, so that small gains still differ), novelty how rarely the topic was tried, feasibility
 the share of the remaining time it leaves, risk and reward the chance of success.
+
+Where the loop works without diagnosis there are no challenges and no scores: one legal idea is drawn by its prior.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -25,6 +28,7 @@ from gome.plugins.reasoner.playbook.facts import (
     member_spec,
     read_facts,
     rebased,
+    without_diagnostics,
 )
 from gome.plugins.reasoner.playbook.families import corrections, estimate
 from gome.plugins.reasoner.playbook.idea import Idea
@@ -110,16 +114,22 @@ def score(facts: Facts, idea: Idea, belief: Belief, weight: float, seconds: floa
     )
 
 
-def candidates(
-    context: ReasonContext, facts: Facts, challenges: tuple[Challenge, ...], *, wait: bool = True
-) -> list[Candidate]:
-    """Return every idea that is new, valid and affordable, best first; with `wait` none that needs a member which
-    another trace is fitting just now (a little later it costs nothing)."""
-    weights = {c.name: c.weight for c in challenges}
-    seen: list[Evidence] = evidence(context)
+@dataclass(frozen=True)
+class Legal:
+    """An idea that is new, valid and affordable: its pipeline and key, seconds for what is not fitted, and in all."""
+
+    idea: Idea
+    pipeline: Pipeline
+    key: str
+    seconds: float
+    whole: float
+
+
+def legal(context: ReasonContext, facts: Facts, ideas: Iterable[Idea], *, wait: bool) -> Iterator[Legal]:
+    """Yield the ideas that can be carried out; with `wait` none that needs a member which another trace is fitting just
+    now (a little later it costs nothing)."""
     kept, corrected = {m.key: m for m in facts.library}, corrections(facts)
-    found: dict[str, Candidate] = {}
-    for idea in ideas_for(facts, challenges):
+    for idea in ideas:
         try:
             pipeline = apply_change(facts.parent, idea.change)
             check_task(pipeline, context.task)
@@ -134,12 +144,46 @@ def candidates(
         seconds, whole = seconds_of(facts, pipeline, kept, corrected)
         if seconds * MARGIN > facts.room or (whole > facts.weight_limit and not first):
             continue
-        belief = believe(idea, seen)
-        scores, value = score(facts, idea, belief, weights.get(idea.problem, 0.1), seconds)
-        candidate = Candidate(idea, key, seconds, whole, belief, scores, value, pipeline)
-        if key not in found or scores.total > found[key].scores.total:
-            found[key] = candidate
+        yield Legal(idea, pipeline, key, seconds, whole)
+
+
+def candidates(
+    context: ReasonContext, facts: Facts, challenges: tuple[Challenge, ...], *, wait: bool = True
+) -> list[Candidate]:
+    """Return every legal idea that answers a challenge, best first."""
+    weights = {c.name: c.weight for c in challenges}
+    seen: list[Evidence] = evidence(context)
+    found: dict[str, Candidate] = {}
+    for one in legal(context, facts, ideas_for(facts, challenges), wait=wait):
+        belief = believe(one.idea, seen)
+        scores, value = score(facts, one.idea, belief, weights.get(one.idea.problem, 0.1), one.seconds)
+        candidate = Candidate(one.idea, one.key, one.seconds, one.whole, belief, scores, value, one.pipeline)
+        if one.key not in found or scores.total > found[one.key].scores.total:
+            found[one.key] = candidate
     return sorted(found.values(), key=lambda c: (-c.scores.total, -c.value, c.key))
+
+
+def undiagnosed(context: ReasonContext, facts: Facts) -> Proposal | None:
+    """Return one legal idea, drawn in proportion to its prior alone: gain times chance."""
+    facts = without_diagnostics(facts)
+    moves = [m for m in MOVES if (m.name == "draft") == (not facts.parent)]
+    ideas = [idea for move in moves for idea in move.ideas(facts)]
+    found = list(legal(context, facts, ideas, wait=True)) or list(legal(context, facts, ideas, wait=False))
+    if facts.step_kind == "merge":
+        found = [one for one in found if one.idea.move == "join"] or found
+    if not found:
+        return None
+    idea = context.draw.weighted(found, [one.idea.gain * one.idea.chance for one in found], "idea").idea
+    hypothesis = Hypothesis(
+        statement=idea.statement,
+        component=idea.component,
+        change=idea.change,
+        reason=f"Drawn by its prior among {len(found)} changes: {100 * idea.gain:.2g} % of the error with a chance of "
+        f"{idea.chance:.0%}.",
+        move=tag(idea),
+        expected_gain=float(f"{idea.gain * idea.chance * (facts.error or 0.0):.6g}"),
+    )
+    return Proposal(hypothesis)
 
 
 def _carried_over(candidate: Candidate, base: str, lead: float) -> Candidate:
@@ -178,6 +222,8 @@ def _hypothesis(facts: Facts, candidate: Candidate) -> Hypothesis:
 def propose(context: ReasonContext) -> Proposal | None:
     """Return the best hypothesis for a step with its diagnosis, or None when nothing new fits into what is left."""
     facts = read_facts(context)
+    if not context.loop.diagnosis:
+        return undiagnosed(context, facts)
     challenges = diagnose(facts)
     ranked = candidates(context, facts, challenges) or candidates(context, facts, challenges, wait=False)
     if facts.step_kind == "merge":
