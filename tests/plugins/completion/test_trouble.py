@@ -83,14 +83,14 @@ async def test_trouble_that_does_not_end_is_a_failure_after_all_tries(tmp_path: 
 @pytest.mark.parametrize("stall", ["headers", "first"])
 async def test_silence_before_the_first_token_ends_the_try(tmp_path: Path, stall: Any) -> None:
     with LLMServer(Reply("never", stall=stall), "hi") as server:
-        received = await Asker(server.url, tmp_path, first_token=0.2).received()
+        received = await Asker(server.url, tmp_path, first_token=1.0).received()
         assert await anyio.to_thread.run_sync(server.calls[0].gone.wait, 10), "the connection was not closed"
     assert received.tries == 2 and str(received.text) == "hi"
 
 
 async def test_silence_in_the_middle_ends_the_try_and_what_had_come_is_paid_for(tmp_path: Path) -> None:
     with LLMServer(Reply("z" * 700, stall="middle"), Reply("hi", tokens_in=10, tokens_out=5)) as server:
-        asker = Asker(server.url, tmp_path, between_tokens=0.2)
+        asker = Asker(server.url, tmp_path, between_tokens=1.0)
         received = await asker.received(tokens_in=30)
         assert await anyio.to_thread.run_sync(server.calls[0].gone.wait, 10), "the connection was not closed"
     assert received.tries == 2 and str(received.text) == "hi" and received.estimated
@@ -99,10 +99,10 @@ async def test_silence_in_the_middle_ends_the_try_and_what_had_come_is_paid_for(
 
 async def test_a_call_that_takes_too_long_altogether_fails(tmp_path: Path) -> None:
     with LLMServer(Reply("z" * 700, stall="middle")) as server:
-        asker = Asker(server.url, tmp_path, total=0.3)
+        asker = Asker(server.url, tmp_path, total=1.5)
         failed = await asker.failed(tokens_in=30)
         assert await anyio.to_thread.run_sync(server.calls[0].gone.wait, 10), "the connection was not closed"
-    assert failed.failure == "timeout" and "0.3 s" in failed.reason
+    assert failed.failure == "timeout" and "1.5 s" in failed.reason
     assert (asker.cost.tokens_in, asker.cost.tokens_out, asker.cost.money) == (30, 101, None)
 
 
