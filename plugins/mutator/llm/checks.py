@@ -17,13 +17,19 @@ NAMED = ("folds", "oof", "submission")
 TABLES = (".csv", ".tsv", ".parquet", ".feather", ".pkl", ".npy", ".npz", ".xlsx")
 
 
-def fault_of(program: str, most: int) -> str:
-    """What is wrong with a program of at most `most` bytes, "" when nothing is; for its author to read."""
-    size = len(program.encode())
+def compiles(program: str) -> bool:
+    """Whether a text is Python."""
+    try:
+        _tree(program)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def fault_of(program: str) -> str:
+    """What is wrong with a program, "" when nothing is; for its author to read."""
     if not program.strip():
         return "the program is empty"
-    if size > most:
-        return f"the program has {size} bytes; at most {most} are allowed"
     try:
         tree = _tree(program)
     except SyntaxError as error:

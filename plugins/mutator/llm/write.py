@@ -1,8 +1,8 @@
 """Has a program written or mended: asks, takes the answer apart, checks it without running it, asks again.
 
-An answer that cannot be used goes back with the reason. A patch that does not apply is asked for once more, then the
-whole file; a program with a fault that can be seen in its text is mended like one that failed; a program that was
-written before is asked for once more and then given up.
+An answer that cannot be used is asked for again with the reason. A patch that does not apply is asked for once more,
+then the whole file; a program with a fault that can be seen in its text is mended like one that failed; a program that
+was written before is asked for once more and then given up.
 """
 
 from __future__ import annotations
@@ -14,18 +14,9 @@ from typing import Literal
 from gome.events import CodeRequested, Text
 from gome.kernel.completing import Completer, ReplyUnusable, code_block
 from gome.kernel.errors import GomeError
-from gome.plugins.mutator.llm.checks import fault_of
+from gome.plugins.mutator.llm.checks import compiles, fault_of
 from gome.plugins.mutator.llm.edits import EditError, Patch, apply
-from gome.plugins.mutator.llm.prompting import (
-    OTHER,
-    PROBLEM,
-    REMARK,
-    ROOM,
-    SKETCH,
-    Situation,
-    middle,
-    within,
-)
+from gome.plugins.mutator.llm.prompting import OTHER, PROBLEM, REMARK, ROOM, SKETCH, Situation, middle, within
 from gome.plugins.mutator.llm.settings import LlmSettings
 
 Way = Literal["whole", "patch"]
@@ -81,15 +72,17 @@ class Author:
         for _ in range(TURNS):
             try:
                 text = await self._ask(asked, turn)
-            except (EditError, ReplyUnusable) as error:
+            except ReplyUnusable as error:
                 if turn.way == "whole":
                     raise
-                # One more patch, with the reason; then the whole file.
-                turn = replace(turn, way="whole" if turn.remark else "patch", remark=str(error))
+                turn = replace(turn, way="whole", remark=str(error))
                 continue
-            if fault := fault_of(text, self.settings.program_bytes):
-                short = text if len(text.encode()) <= self.settings.program_bytes else turn.program
-                turn = Turn(short, fault, self.way(short))
+            except EditError as error:
+                # One more patch, with the reason; then the whole file.
+                turn = replace(turn, way="whole" if turn.remark else turn.way, remark=str(error))
+                continue
+            if fault := fault_of(text):
+                turn = Turn(text, fault, self.way(text))
                 continue
             if not (earlier := self.known.get(Text.of(text).digest)):
                 return text
@@ -105,8 +98,16 @@ class Author:
         name = "repair" if turn.problem else "code"
         if turn.way == "patch":
             patch = await self.completer.complete(name, system=system, user=user, reply=Patch, role="developer")
-            return apply(turn.program, patch.edits)
-        return code_block(await self.completer.complete(name, system=system, user=user, role="developer"))
+            text = apply(turn.program, patch.edits)
+        else:
+            said = await self.completer.complete(name, system=system, user=user, role="developer")
+            text = code_block(said)
+            if "```" not in said and not compiles(text):
+                # Words instead of a program: nothing to mend, and what was to be changed must not be lost over them.
+                raise EditError("the answer holds no fenced block with a program")
+        if (size := len(text.encode())) > self.settings.program_bytes:
+            raise EditError(f"the program has {size} bytes; at most {self.settings.program_bytes} are allowed")
+        return text
 
     def _user(self, asked: CodeRequested, turn: Turn) -> str:
         values = {
@@ -127,4 +128,4 @@ class Author:
 
 
 def _last(turn: Turn) -> str:
-    return (turn.problem or turn.remark).splitlines()[0][:300]
+    return (turn.remark or turn.problem).splitlines()[0][:300]

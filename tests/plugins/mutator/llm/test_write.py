@@ -138,6 +138,24 @@ async def test_a_patch_that_does_not_apply_is_sent_back_and_then_the_whole_file_
     assert "whole program in one fenced" in user(model.asked[2])
 
 
+async def test_words_instead_of_a_program_are_no_program_to_mend() -> None:
+    model = Model(code=["First, let us think about folds.", fenced(PATCHED)])
+    said = await answer(write(GOOD), asking(model))
+    assert isinstance(said, CodeWritten) and model.names() == ["code", "code"]
+    assert GOOD.strip() in user(model.asked[1]) and "holds no fenced block" in user(model.asked[1])
+
+
+async def test_a_bare_program_needs_no_fence() -> None:
+    said = await answer(write(), asking(Model(code=[PATCHED])))
+    assert isinstance(said, CodeWritten) and str(said.program) == PATCHED
+
+
+async def test_a_reply_that_is_no_patch_is_followed_by_the_whole_file() -> None:
+    model = Model(code=["no JSON", "still none", fenced(PATCHED)])
+    said = await answer(write(GOOD), asking(model, llm={"edit": "patch"}))
+    assert isinstance(said, CodeWritten) and [bool(asked.schema) for asked in model.asked] == [True, True, False]
+
+
 async def test_a_program_that_does_not_compile_is_mended_before_anything_runs() -> None:
     broken = broken_syntax(GOOD)
     mended = json.dumps({"edits": [{"find": "def matrices(rows, *others)", "replace": "def matrices(rows, *others):"}]})
@@ -186,8 +204,12 @@ async def test_a_program_that_was_written_before_is_asked_for_once_more() -> Non
     ("model", "said"),
     [
         (Model(code=[DOWN]), "call code: the key is wrong"),
-        (Model(code=["I cannot do that."], repair=["Sorry."]), "no program that can be run came in 5 answers"),
-        (Model(code=[fenced(PATCHED + "#" * 2000)], repair=[fenced("#" * 9000)]), "at most 1024 are allowed"),
+        (Model(code=["I cannot do that."]), "came in 5 answers; the last fault: the answer holds no fenced block"),
+        (
+            Model(code=[fenced("#" * 9000)]),
+            "the last fault: the program has 9001 bytes; at most 1024 are allowed",
+        ),
+        (Model(code=[fenced("x = (")], repair=[fenced("x = [")]), "the last fault: it does not compile: '[' was never"),
     ],
 )
 async def test_what_cannot_be_had_is_a_rejection_with_its_reason(model: Model, said: str) -> None:
