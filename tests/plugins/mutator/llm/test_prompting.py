@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
@@ -44,6 +44,7 @@ def test_prompts_hold_no_more_of_the_data_than_is_shared(
     assert [words for words in hidden if words in text] == []
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="`ab\n ", max_size=60))
 def test_no_text_closes_the_fence_of_its_block(text: str) -> None:
     first, *inside, last = block(text, "x").split("\n")
