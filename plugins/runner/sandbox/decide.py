@@ -75,7 +75,8 @@ Member = tuple[str, int, int]
 class State:
     """What requests are made of. `code` is each attempt's latest program, `members` the predictions that can be reused,
     `late` the number of executions that were stopped by their time; `waiting` says of attempts since which position
-    they want an execution, and whether a debug one, where the budget limits executions."""
+    they want an execution, and whether a debug one, where the budget limits executions; there `owed` is what is said
+    to an event besides executions."""
 
     started: RunStarted | None = None
     settings: Settings = field(default_factory=Settings)
@@ -85,6 +86,7 @@ class State:
     late: int = 0
     ledger: Ledger = field(default_factory=Ledger)
     waiting: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    owed: dict[str, Payload] = field(default_factory=dict)
     stopped: bool = False
 
     @property
@@ -129,9 +131,12 @@ def _remember(state: State, done: ExecutionFinished) -> None:
 
 
 def _wants(state: State, event: Event) -> None:
-    """Remember an execution that is due, where it may have to wait for room in the budget."""
+    """Remember what is due where executions are limited: an execution may have to wait for room in the budget, and what
+    the budget has room for may be another thing by then."""
     found = _due(state, event) if state.limited else None
-    if isinstance(found, tuple):
+    if isinstance(found, Payload):
+        state.owed[event.id] = found
+    elif found is not None:
         code, debug = found
         state.waiting.pop(code.attempt, None)
         state.waiting[code.attempt] = event.seq, debug
@@ -144,7 +149,9 @@ def _due(state: State, event: Event) -> tuple[CodeWritten, bool] | Payload | Non
             return (code, True) if _debug_first(state, code) else _before_full(code)
         case ExecutionFinished(purpose="debug", ok=True) as done:
             if written := _current(state, done.attempt, done.program):
-                if written.repairs and (problem := _too_slow(state, done, _seconds_left(state, event))):
+                bounds = (_seconds_left(state, event), state.ledger.left("execution_seconds"))
+                left = min((b for b in bounds if b is not None), default=None)
+                if written.repairs and (problem := _too_slow(state, done, left)):
                     return CodeReviewed(attempt=done.attempt, digest=done.program, ok=False, problem=problem)
                 return _before_full(written)
         case CodeReviewed(ok=True, attempt=attempt, digest=digest):
@@ -178,14 +185,14 @@ def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
     left = _seconds_left(state, event)
     if left is not None and left <= 0:
         return ()
-    found = _due(state, event)
-    said = (found,) if isinstance(found, Payload) else ()
     if state.limited:
+        said = [state.owed[event.id]] if event.id in state.owed else []
         return (*said, *_within(state, event.seq, left))
+    found = _due(state, event)
     if isinstance(found, tuple):
         code, debug = found
         return (_request(state, code, debug=debug, left=left),)
-    return said
+    return () if found is None else (found,)
 
 
 def _too_slow(state: State, done: ExecutionFinished, left: float | None) -> str:

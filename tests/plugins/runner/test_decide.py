@@ -336,3 +336,24 @@ def test_the_plugin_is_the_default_runner() -> None:
     assert (plugin.name, plugin.role, plugin.default) == ("sandbox", "runner", True)
     (effect,) = plugin.effects
     assert (effect.policy, effect.pool, effect.attempts) == ("reconcile", "cores", 2)
+
+
+def test_where_executions_are_limited_a_review_still_comes_before_the_full_one() -> None:
+    run = limited(execution_seconds=1000)
+    (review,) = run.say(code(review=True))
+    assert isinstance(review, ReviewRequested)
+    assert run.say(CodeReviewed("a1", "another", ok=True)) == []
+    (full,) = requests(run.say(REVIEWED))
+    assert full.purpose == "full"
+
+
+def test_where_executions_are_limited_a_program_too_slow_for_what_is_left_is_sent_back() -> None:
+    run = Driver(plugin)
+    run.say(started(budget=Budget(execution_seconds=100)))
+    run.say(PROFILED)
+    (debug,) = requests(run.say(code(review=True, repairs=1)))
+    (verdict,) = run.answer(debug, finished(seconds=15.0, sampled=10_000))
+    assert isinstance(verdict, CodeReviewed) and not verdict.ok and "full run 200 s, limit 80 s" in verdict.problem
+    (debug,) = requests(run.say(code(text="faster", review=True, number=1)))
+    done = finished(seconds=3.0, sampled=10_000, program=Text.of("faster").digest)
+    assert [type(p) for p in run.answer(debug, done)] == [ReviewRequested]
