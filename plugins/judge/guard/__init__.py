@@ -21,6 +21,7 @@ from gome.events import (
     FoldMasked,
     MaskRequested,
     ProposalFailed,
+    RoleHandedOver,
     RunForked,
     RunStarted,
     ScoreRequested,
@@ -40,6 +41,7 @@ plugin = Plugin(
     reads=(
         RunStarted,
         RunForked,
+        RoleHandedOver,
         DataProfiled,
         StepPlanned,
         ProposalFailed,

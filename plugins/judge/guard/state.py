@@ -29,6 +29,7 @@ from gome.events import (
     Ledger,
     MaskRequested,
     ProposalFailed,
+    RoleHandedOver,
     RunForked,
     RunStarted,
     ScoreRequested,
@@ -138,6 +139,7 @@ class Guarding:
     mask_failures: dict[tuple[int, int], str] = field(default_factory=dict)
     triggers: dict[str, str] = field(default_factory=dict)
     selecting: bool = False
+    handed: bool = False
     late: tuple[str, ...] = ()
 
     def gain(self, new: float, old: float) -> float:
@@ -202,6 +204,8 @@ def evolve(state: Guarding, event: Event) -> Guarding:
             _effect(state, event, payload)
         case AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt):
             _judged(state, attempt, isinstance(payload, AttemptAccepted))
+        case RoleHandedOver(role="mutator"):
+            state.handed = True  # whoever promised repairs is silent from here on
         case SelectionStarted():
             state.selecting = True
     return state
@@ -270,7 +274,7 @@ def _refused(state: Guarding, refused: SubmissionRejected) -> None:
 def _repairable(state: Guarding, record: Record) -> bool:
     """Whether the mutator answers a failure of the program with another version: then it is no failure of the attempt.
     A mutator that cannot says `CodeRejected`; once final selection has begun nothing is written any more."""
-    return record.repairs > 0 and not state.selecting
+    return record.repairs > 0 and not state.selecting and not state.handed
 
 
 def _effect(state: Guarding, event: Event, payload: EffectFailed | EffectCancelled) -> None:

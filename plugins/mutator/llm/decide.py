@@ -3,7 +3,7 @@
 A hypothesis asks for a program, based on its parent's. While an attempt has repairs left, a failed debug or full
 execution, files that break the contract, and a review that found fault ask for its repair; the attempt stays open
 meanwhile. A fault with no repair left ends the attempt here if a review found it, else at the judge. Nothing is begun
-once the run is ending. A mutator that takes over (in a fork, or handed the role) takes up whatever waits for a program.
+once the run is ending. A mutator that takes over (`RunForked`) takes up whatever waits for a program.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from gome.events import (
     Hypothesis,
     HypothesisProposed,
     Payload,
-    RoleHandedOver,
     RunFinished,
     RunForked,
     RunStarted,
@@ -46,7 +45,6 @@ NAME = "llm"
 READS: tuple[type[Payload], ...] = (
     RunStarted,
     RunForked,
-    RoleHandedOver,
     StepPlanned,
     HypothesisProposed,
     CodeRequested,
@@ -69,7 +67,6 @@ ANSWERS: tuple[type[Payload], ...] = (
     SubmissionRejected,
     CodeReviewed,
     RunForked,
-    RoleHandedOver,
 )
 
 
@@ -92,7 +89,6 @@ class State:
     """Open attempts, and the programs of all, for those that build on them."""
 
     share: Share = "schema"
-    speaking: bool = True
     stopped: bool = False
     works: dict[str, Work] = field(default_factory=dict)
     programs: dict[str, Text] = field(default_factory=dict)
@@ -101,15 +97,10 @@ class State:
 def evolve(state: State, event: Event) -> State:
     """Fold one event."""
     match event.payload:
-        case RunStarted(roles=roles, settings=settings):
+        case RunStarted(settings=settings):
             state.share = completion_settings(settings).share
-            state.speaking = roles.get("mutator", NAME) == NAME
-        case RunForked(settings=settings):
-            if "completion" in settings:
-                state.share = completion_settings(settings).share
-            state.speaking = True  # whoever reads this has been put in charge of the fork
-        case RoleHandedOver(role="mutator", before=before, after=after):
-            state.speaking = after == NAME or (state.speaking and before != NAME)
+        case RunForked(settings=settings) if "completion" in settings:
+            state.share = completion_settings(settings).share
         case StepPlanned(attempt=attempt, parent=parent):
             state.works[attempt] = Work(parent)
         case AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt) | CodeRejected(attempt=attempt):
@@ -152,10 +143,10 @@ def _fault(state: State, said: ExecutionFinished | SubmissionRejected | CodeRevi
 
 def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
     """Answer one event."""
-    if state.stopped or not state.speaking:
+    if state.stopped:
         return ()
     match event.payload:
-        case RunForked() | RoleHandedOver():
+        case RunForked():
             return tuple(said for name, work in state.works.items() for said in _due(state, name, work))
         case HypothesisProposed(attempt=attempt):
             work = state.works.get(attempt)

@@ -23,6 +23,7 @@ from gome.events import (
     MaskRequested,
     Payload,
     ProposalFailed,
+    RoleHandedOver,
     RunForked,
     SelectionStarted,
     StepPlanned,
@@ -456,6 +457,14 @@ def test_what_no_repair_answers_ends_the_attempt_at_once(event: Payload, failure
     run.say(event)
     verdict = run.verdict("a2")
     assert isinstance(verdict, AttemptRejected) and verdict.failure == failure
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=["debug", "full", "files"])
+def test_once_the_mutator_has_handed_over_nobody_waits_for_its_repairs(fault: Payload) -> None:
+    run = repairable()
+    run.say(RoleHandedOver("mutator", "llm", "pipeline", "the model is gone"))
+    run.say(fault)
+    assert isinstance(run.verdict("a2"), AttemptRejected)
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=["debug", "full", "files"])

@@ -20,7 +20,6 @@ from gome.events import (
     HypothesisProposed,
     Payload,
     RoleHandedOver,
-    RunForked,
     RunStarted,
     SelectionStarted,
     StepPlanned,
@@ -28,6 +27,7 @@ from gome.events import (
     SubmissionRejected,
     Text,
 )
+from gome.kernel.handover import standby
 from gome.plugins.mutator.llm import plugin
 from tests.plugins.driver import Driver, some_task
 
@@ -190,8 +190,8 @@ def test_a_problem_is_bounded_however_much_a_program_printed() -> None:
     assert len(asked.problem) < 7000 and "ValueError: last" in asked.problem and asked.problem.count("the end") == 2
 
 
-def test_a_mutator_that_takes_over_in_a_fork_takes_up_whatever_waits_for_a_program() -> None:
-    run = Driver(plugin)
+def test_a_mutator_that_takes_over_takes_up_whatever_waits_for_a_program() -> None:
+    run = Driver(standby(plugin))
     prefix = [
         RunStarted(task=some_task(), seed=0, roles={"mutator": "another"}),
         StepPlanned("a1", 0, 1),
@@ -210,23 +210,9 @@ def test_a_mutator_that_takes_over_in_a_fork_takes_up_whatever_waits_for_a_progr
     ]
     for payload in prefix:
         assert run.say(payload) == []
-    said = run.say(RunForked(parent="r", position=14, hash="h"))
+    said = run.say(RoleHandedOver("mutator", "another", "llm", "asked to"))
     assert [(p.attempt, p.purpose) for p in said if isinstance(p, CodeRequested)] == [("a1", "repair"), ("a2", "write")]
     assert len(said) == 2
-
-
-def test_a_mutator_that_hands_its_role_over_falls_silent() -> None:
-    run = open_attempt(RoleHandedOver("mutator", "llm", "pipeline", "the model is gone"))
-    assert run.say(failed()) == []
-
-
-def test_a_mutator_that_is_handed_the_role_takes_up_what_waits() -> None:
-    run = driver(StepPlanned("a1", 0, 1), HypothesisProposed("a1", IDEA), roles={"mutator": "pipeline"})
-    assert run.all(CodeRequested) == []
-    run.say(RoleHandedOver("reasoner", "x", "y", "elsewhere"))
-    assert run.all(CodeRequested) == []
-    (said,) = run.say(RoleHandedOver("mutator", "pipeline", "llm", "asked to"))
-    assert isinstance(said, CodeRequested) and said.purpose == "write"
 
 
 def test_the_plugin_names_its_effects() -> None:
