@@ -56,9 +56,12 @@ def _untag(value: Any) -> Any:
 def encode_value(value: Any) -> bytes:
     """Encode any value msgspec knows as JSON, tagging numbers that are not finite."""
     data = _plain.encode(value)
-    # Numbers that are not finite come out as null, so where there is none nothing has to be looked for.
-    if b"null" in data and _NONFINITE.search(_pack.encode(value)):
-        return _plain.encode(_tag(msgspec.to_builtins(value)))
+    # Numbers that are not finite come out as null, so where there is none nothing has to be looked for; and a search
+    # for a fixed string is ten times faster than one for a pattern.
+    if b"null" in data:
+        packed = _pack.encode(value)
+        if (b"\xcb\x7f" in packed or b"\xcb\xff" in packed) and _NONFINITE.search(packed):
+            return _plain.encode(_tag(msgspec.to_builtins(value)))
     return data
 
 
