@@ -55,9 +55,14 @@ def _untag(value: Any) -> Any:
 
 def encode_value(value: Any) -> bytes:
     """Encode any value msgspec knows as JSON, tagging numbers that are not finite."""
-    if _NONFINITE.search(_pack.encode(value)):
-        return _plain.encode(_tag(msgspec.to_builtins(value)))
-    return _plain.encode(value)
+    data = _plain.encode(value)
+    # Numbers that are not finite come out as null, so where there is none nothing has to be looked for; and a search
+    # for a fixed string is ten times faster than one for a pattern.
+    if b"null" in data:
+        packed = _pack.encode(value)
+        if (b"\xcb\x7f" in packed or b"\xcb\xff" in packed) and _NONFINITE.search(packed):
+            return _plain.encode(_tag(msgspec.to_builtins(value)))
+    return data
 
 
 def decode_value(data: bytes) -> Any:
@@ -119,7 +124,7 @@ class Codec:
             known = self.types.setdefault(kind.__name__, kind)
             if known is not kind:
                 raise CodecError(f"two payload types are called {kind.__name__}: {known.__module__}, {kind.__module__}")
-        self._decoders = {name: msgspec.json.Decoder(kind) for name, kind in self.types.items()}
+        self._decoders = {name: msgspec.json.Decoder(kind).decode for name, kind in self.types.items()}
 
     def saying(self, id: str, payload: Payload, *, cause: str = "", corr: str = "", cost: Cost | None = None) -> Saying:
         """Encode one payload as an event of a draft."""
@@ -130,13 +135,14 @@ class Codec:
         self, kind: str, version: int, data: bytes, resolve: Callable[[str], str] | None = None
     ) -> Payload | Unknown:
         """Decode a payload, upcasting old shapes; `resolve` (digest → text) puts moved-out texts back."""
-        known = self.types.get(kind)
-        if known is None:
+        plain = self._decoders.get(kind)
+        if plain is None:
             return Unknown(kind, decode_value(data))
+        known = self.types[kind]
         try:
             moved = resolve is not None and b'"$ref"' in data
             if version >= known.version and not moved and b'"$float"' not in data:
-                return self._decoders[kind].decode(data)
+                return plain(data)
             value = decode_value(data)
             if version < known.version:
                 value = upcast(kind, version, known.version, value, self.upcasts)

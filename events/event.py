@@ -7,6 +7,7 @@ took. Ids are relative to the run, so the same decisions have the same ids in an
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +27,7 @@ def event_id(answered: str, decider: str, ordinal: int) -> str:
     return _hash("event", answered, decider, str(ordinal))
 
 
+@lru_cache(maxsize=1024)
 def result_id(intent: str) -> str:
     """Id of the one result an intent can have."""
     return _hash("result", intent)

@@ -202,9 +202,8 @@ def seal(draft: Draft, head: Head, now: float) -> Sealed:
 
 def unseal(stored: bytes, revision: int = 0) -> Sealed:
     """Read stored bytes and check the hash over them; raises `RecordError` when they are not a whole record."""
-    data, tail = stored[:-_TAIL], stored[-_TAIL:]
-    digest = hashlib.sha256(data).hexdigest()
-    if tail != b',"hash":"' + digest.encode() + b'"}':
+    digest = hashlib.sha256(memoryview(stored)[:-_TAIL]).hexdigest()
+    if stored[-_TAIL:] != b',"hash":"' + digest.encode() + b'"}':
         raise RecordError("its hash does not fit its bytes")
     try:
         body = _decode.decode(stored)

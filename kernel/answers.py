@@ -8,9 +8,9 @@ table and feeds it; nothing here touches a socket.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -20,12 +20,57 @@ IMPORTED_API = "gome.api"
 """Prefix of the JetStream API in accounts that import single calls of it (`gome.kernel.permissions`)."""
 
 
-class Message(Protocol):
+class Headers(Mapping[str, str]):
+    """Headers of a message as they came (`NATS/1.0[ status …]`, then lines), read when one is asked for: of the seven
+    that a stored record comes with, one is used. An inline status has the name `Status`."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def _find(self, name: str) -> str | None:
+        raw = self._raw
+        if name == "Status" and raw[8:9] == b" ":
+            return raw[9:12].decode()
+        at = raw.find(f"\r\n{name}:".encode())
+        if at < 0:
+            return None
+        start = at + len(name) + 3
+        return raw[start : raw.find(b"\r\n", start)].strip().decode("utf-8", "replace")
+
+    def __getitem__(self, name: str) -> str:
+        found = self._find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._find(name) is not None
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        first, *lines = self._raw.split(b"\r\n")
+        if first[8:9] == b" ":
+            yield "Status"
+        for line in lines:
+            name, colon, _ = line.partition(b":")
+            if colon:
+                yield name.decode("utf-8", "replace")
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+class Message(NamedTuple):
     """What of a received message is used."""
 
     subject: str
     data: bytes
-    headers: dict[str, str] | None
+    headers: Mapping[str, str] | None
+    reply: str = ""
 
 
 class Unanswered(LogUnreachable):

@@ -61,6 +61,7 @@ async def connect(settings: Settings, *, memory: bool = False) -> AsyncIterator[
     answers = ArtifactStore(home / "vault", private=True)
     spool = Spool(home / "spool")
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(spool.close)
         if memory:
             log: EventLog = MemoryLog(clock=time.now)
             vault: EventLog = MemoryLog(clock=time.now)

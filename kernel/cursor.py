@@ -104,14 +104,12 @@ class Cursor:
         while self._answer is None and self._triggers:
             trigger = self._triggers[0]
             seen = max(trigger.seq, self.own_end)
-            computed = self._compute(trigger, seen)
-            if not computed.payloads and not computed.error:
+            self._answer = self._compute(trigger, seen)
+            if self._answer is None:
                 self._triggers.popleft()
-                continue
-            self._answer = computed
         return self._answer
 
-    def _compute(self, trigger: Event, seen: int) -> Answer:
+    def _compute(self, trigger: Event, seen: int) -> Answer | None:
         try:
             self._fold(seen)
             draw = Draw(self.seed, trigger.id)
@@ -122,12 +120,13 @@ class Cursor:
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             return Answer(self.plugin, trigger, seen, (), text, "".join(traceback.format_exception(error)))
-        return Answer(self.plugin, trigger, seen, said)
+        return Answer(self.plugin, trigger, seen, said) if said else None
 
     def _fold(self, upto: int) -> None:
-        while self._unfolded and self._unfolded[0].seq <= upto:
-            self.state = self.plugin.evolve(self.state, self._unfolded[0])
-            self._unfolded.popleft()
+        unfolded, evolve = self._unfolded, self.plugin.evolve
+        while unfolded and unfolded[0].seq <= upto:
+            self.state = evolve(self.state, unfolded[0])
+            unfolded.popleft()
         self.folded = upto
 
     def kept(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import re
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,7 +23,17 @@ import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from gome.kernel.answers import IMPORTED_API, ApiError, Asked, Unanswered, Waiting, headers_size, parse
+from gome.kernel.answers import (
+    IMPORTED_API,
+    ApiError,
+    Asked,
+    Headers,
+    Message,
+    Unanswered,
+    Waiting,
+    headers_size,
+    parse,
+)
 from gome.kernel.errors import LogUnreachable, OversizeRecord
 
 __all__ = ["ApiError", "Connection", "Subscription", "Unanswered", "headers_size", "parse"]
@@ -39,7 +49,7 @@ class Subscription:
     been lost: after a reconnect, or when the local buffer overflowed."""
 
     subject: str
-    receive: Callable[[Msg], Awaitable[None]]
+    receive: Callable[[Message], None]
     missed: Callable[[], None]
     held: Any = None
 
@@ -49,17 +59,41 @@ nats.aio.client.parse_email = None  # type: ignore[attr-defined]
 
 
 class _Client(Client):
-    """nats-py's client with a leaner reading of headers, which else takes an eighth of a run's own time: it looks at
-    every character of every name. Should the method be renamed there, this one is simply not used."""
+    """nats-py's client with a shorter way from the socket to us: `direct` receivers get their messages at once, not
+    through a queue and a task of their own, and headers are looked at only when somebody asks for one. That is a third
+    of what reading costs. Should the method be renamed there, messages simply take the long way."""
 
-    @staticmethod
-    def _parse_header_lines(raw: bytes) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for line in raw.split(b"\r\n"):
-            name, colon, value = line.partition(b":")
-            if colon:
-                found[name.strip().decode("ascii", "replace")] = value.strip().decode("utf-8", "replace")
-        return found
+    def __init__(self) -> None:
+        super().__init__()
+        self.direct: dict[int, Callable[[Message], None]] = {}
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        receive = self.direct.get(sid)
+        if receive is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+            return
+        self.stats["in_msgs"] += 1
+        self.stats["in_bytes"] += len(data)
+        try:
+            receive(Message(subject.decode(), data, Headers(headers) if headers else None, reply.decode()))
+        except Exception as error:
+            await self._error_cb(error)
+
+    async def _process_pong(self) -> None:
+        # The library fails on the answer to a ping whose sender has given up, and never reads from the socket again.
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
+    async def listen(self, subject: str, receive: Callable[[Message], None], pending_bytes: int) -> Any:
+        """Subscribe a receiver that returns at once."""
+
+        async def long_way(message: Msg) -> None:
+            receive(Message(message.subject, message.data, message.headers, message.reply))
+
+        held = await self.subscribe(subject, cb=long_way, pending_bytes_limit=pending_bytes)
+        self.direct[held._id] = receive
+        return held
 
 
 @dataclass(eq=False)
@@ -83,7 +117,7 @@ class Connection:
     replicas: int = 1
 
     def __post_init__(self) -> None:
-        self._client: Client | None = None
+        self._client: _Client | None = None
         self._inbox = ""
         self._users = 0
         self._closed = False
@@ -155,14 +189,14 @@ class Connection:
 
     async def request(
         self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float = 0.0
-    ) -> Msg:
+    ) -> Message:
         """Publish and await the answer. Raises `Unanswered` when it may have been received and none came, plain
         `LogUnreachable` when it was surely not: no connection within `patience`, or not permitted."""
         client = await self._ready()
         asked = self._waiting.add(subject, timeout or self.timeout, several=False)
         return await self._ask(client, asked, payload, headers)
 
-    async def gather(self, subject: str, payload: bytes, timeout: float = 0.0) -> list[Msg]:
+    async def gather(self, subject: str, payload: bytes, timeout: float = 0.0) -> list[Message]:
         """Publish and await several messages; the last one is the status message that ends the answer. `timeout`
         is the longest silence."""
         async with self._gathering:
@@ -171,7 +205,7 @@ class Connection:
             last = await self._ask(client, asked, payload, None)
             return [*(asked.parts or ()), last]
 
-    async def _ask(self, client: Client, asked: Asked, payload: bytes, headers: Mapping[str, str] | None) -> Msg:
+    async def _ask(self, client: Client, asked: Asked, payload: bytes, headers: Mapping[str, str] | None) -> Message:
         try:
             size = headers_size(headers) + len(payload)
             if size > client.max_payload:
@@ -180,7 +214,7 @@ class Connection:
             # The library may write headers of its own into the dict it is given: it gets its own.
             own = dict(headers) if headers else None
             await client.publish(asked.subject, payload, reply=f"{self._inbox}.{asked.token}", headers=own)
-            message: Msg = await asked.future
+            message: Message = await asked.future
             return message
         finally:
             self._waiting.remove(asked)
@@ -229,9 +263,10 @@ class Connection:
         self._on_return.append(call)
 
     async def subscribe(
-        self, subject: str, receive: Callable[[Msg], Awaitable[None]], missed: Callable[[], None]
+        self, subject: str, receive: Callable[[Message], None], missed: Callable[[], None]
     ) -> Subscription:
-        """Receive a subject's messages until `unsubscribe`; the server knows of it when this returns."""
+        """Receive a subject's messages until `unsubscribe`; the server knows of it when this returns. `receive` is
+        called in the middle of reading from the socket: it only puts the message somewhere."""
         client = await self._ready()
         wanted = Subscription(subject, receive, missed)
         try:
@@ -258,6 +293,8 @@ class Connection:
         """End a subscription; doing so twice, or without a server, is fine."""
         if wanted in self._subscriptions:
             self._subscriptions.remove(wanted)
+            if self._client is not None:
+                self._client.direct.pop(wanted.held._id, None)
             with contextlib.suppress(nats.errors.Error):
                 await wanted.held.unsubscribe()
 
@@ -281,7 +318,7 @@ class Connection:
             "start its own (`gome doctor` tells more)"
         )
 
-    async def _ready(self) -> Client:
+    async def _ready(self) -> _Client:
         """The client, connected. nats-py takes a publish without awaiting anything first, so none is refused."""
         client = self._client
         if client is not None and client.is_connected and self._up.is_set():
@@ -313,7 +350,7 @@ class Connection:
             attempt.result()
             self._inbox = client.new_inbox()
             self._client = client
-            await client.subscribe(f"{self._inbox}.*", cb=self._on_answer, pending_bytes_limit=self.pending_bytes)
+            await client.listen(f"{self._inbox}.*", self._on_answer, self.pending_bytes)
             for wanted in self._subscriptions:
                 await self._attach(client, wanted)
             await client.flush()
@@ -351,8 +388,8 @@ class Connection:
             **access,
         )
 
-    async def _attach(self, client: Client, wanted: Subscription) -> None:
-        wanted.held = await client.subscribe(wanted.subject, cb=wanted.receive, pending_bytes_limit=self.pending_bytes)
+    async def _attach(self, client: _Client, wanted: Subscription) -> None:
+        wanted.held = await client.listen(wanted.subject, wanted.receive, self.pending_bytes)
 
     def _doubt(self) -> None:
         if self._doubting is None:
@@ -370,7 +407,7 @@ class Connection:
         finally:
             self._doubting = None
 
-    async def _on_answer(self, message: Msg) -> None:
+    def _on_answer(self, message: Message) -> None:
         self._waiting.receive(message.subject.rpartition(".")[2], message)
 
     async def _on_error(self, error: Exception) -> None:

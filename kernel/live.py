@@ -39,8 +39,9 @@ class LiveRun:
         self.run = state.run
         self.observers: list[Observer] = []
         self._scopes: dict[str, anyio.CancelScope] = {}
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
+        self._waiting = 0
 
     def apply(self, sealed: Sealed, *, ours: bool = False) -> None:
         """Fold one record. A decision of one of our deciders that somebody else wrote must be the one we compute; one
@@ -53,8 +54,10 @@ class LiveRun:
                 raise found.error(self.run)
         for observer in self.observers:
             observer(commit)
-        for event in commit.events:
-            self._settle(event)
+        # A result of our own comes from the very performer that would be stopped, which is about to end anyway.
+        if not ours or sealed.body.lane != "effect":
+            for event in commit.events:
+                self._settle(event)
         self.nudge()
 
     def _settle(self, event: Event) -> None:
@@ -83,7 +86,7 @@ class LiveRun:
 
     def nudge(self) -> None:
         """Let everybody who waits look again."""
-        if self._changed.statistics().tasks_waiting:
+        if self._waiting:
             changed, self._changed = self._changed, anyio.Event()
             changed.set()
 
@@ -99,7 +102,7 @@ class LiveRun:
 
     async def follow(self) -> None:
         """Keep folding what others append, until cancelled."""
-        async for sealed in self.log.follow(self.run, self.state.head):
+        async for sealed in self.log.follow(self.run, self.state.head, lambda: self.state.head):
             async with self._lock:
                 if sealed.body.seq > self.state.head.seq:
                     self.apply(sealed)
@@ -125,7 +128,11 @@ class LiveRun:
     async def changed(self, condition: Callable[[], bool]) -> None:
         """Return once the condition holds; it is looked at after every fold."""
         while not condition():
-            await self._changed.wait()
+            self._waiting += 1
+            try:
+                await self._changed.wait()
+            finally:
+                self._waiting -= 1
 
     def active_now(self) -> float:
         """Active seconds of the run at this moment."""

@@ -15,6 +15,8 @@ from gome.events import Draft, Head, Sealed
 
 Clock = Callable[[], float]
 """Seconds since 1970; injected everywhere, so that a test can own time."""
+Known = Callable[[], Head]
+"""The head of a run up to which somebody has folded it."""
 
 
 class EventLog(Protocol):
@@ -47,9 +49,10 @@ class EventLog(Protocol):
         much to read this is one sequential read of the log from the oldest of those heads."""
         ...
 
-    def follow(self, run: str, after: Head | None = None) -> AsyncIterator[Sealed]:
+    def follow(self, run: str, after: Head | None = None, known: Known | None = None) -> AsyncIterator[Sealed]:
         """Like `read`, then keep yielding as records arrive, across reconnects, without gaps or repetitions, until
-        the iterator is closed. A run that does not exist yet is waited for."""
+        the iterator is closed. A run that does not exist yet is waited for. `known` tells how far the caller has come
+        by other means (its own appends): what lies before that need not be yielded."""
         ...
 
     async def head(self, run: str) -> Head:

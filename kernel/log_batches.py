@@ -26,6 +26,8 @@ BATCH_BYTES = 4 * 1024 * 1024
 SMALLEST_BATCH = 65_536
 """Bytes asked for when larger answers did not arrive whole."""
 _EMPTY_ANSWERS = 40
+_TURNS = 4
+"""Turns of the event loop that a request takes to the socket."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ async def fetch(
                 await asyncio.sleep(0.05)
             if first <= last:
                 ahead = asyncio.ensure_future(_batch(connection, where, first, size))
+                # Else the request leaves only when whoever uses this batch waits for something.
+                for _ in range(_TURNS):
+                    await asyncio.sleep(0)
             for message in batch or ():
                 if message[0] <= last:
                     yield message

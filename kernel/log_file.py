@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from gome.events import Draft, Head, Sealed
 from gome.kernel.journal import Journal
-from gome.kernel.log import Clock, run_by_run
+from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_checks import RECORD_LIMIT, behind, check_name, check_next, unknown_run
 
 _CHUNK = 4 * 1024 * 1024
@@ -74,7 +74,9 @@ class FileLog:
             async for record in records:
                 yield record
 
-    async def follow(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
+    async def follow(
+        self, run: str, after: Head | None = None, known: Known | None = None
+    ) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.follow`."""
         journal = self._journal(run)
         at = after or Head(run)
@@ -84,6 +86,8 @@ class FileLog:
         try:
             while not self._closed:
                 changed.clear()
+                if known is not None:
+                    at = max(at, known(), key=lambda head: head.seq)
                 last, _ = await to_thread.run_sync(journal.extent, run)
                 journal.check_whole(run, at)
                 if last != at.seq:

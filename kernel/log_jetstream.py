@@ -23,7 +23,7 @@ import msgspec
 from gome.events import Draft, Head, RecordError, Sealed, follows, seal, unseal
 from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, Forbidden, LogDamaged, LogUnreachable, UsageError
-from gome.kernel.log import Clock, run_by_run
+from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
 from gome.kernel.log_checks import (
     behind,
@@ -101,7 +101,8 @@ class JetStreamLog:
         }
         limit = self._connection.max_payload * 3 // 4
         check_size(draft, headers_size(headers) + len(record.stored), limit)
-        return await self._publish(draft, head, record, subject, headers)
+        with self._live.appending(draft.run):
+            return await self._publish(draft, head, record, subject, headers)
 
     async def _publish(self, draft: Draft, head: Head, record: Sealed, subject: str, headers: dict[str, str]) -> Sealed:
         """Publish until the outcome is known. Publishing the same record on the same head again is harmless: the
@@ -232,13 +233,17 @@ class JetStreamLog:
             raise LogUnreachable(f"{self.name} does not tell its last record: {error}") from error
         return int(found["message"]["seq"])
 
-    async def follow(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
+    async def follow(
+        self, run: str, after: Head | None = None, known: Known | None = None
+    ) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.follow`."""
         at = after or Head(run)
         started = False
-        with self._live.follower(check_name("run id", run)) as follower:
+        with self._live.follower(check_name("run id", run), known) as follower:
             while not self._live.closed:
                 follower.wake.clear()
+                if known is not None:
+                    at = max(at, known(), key=lambda head: head.seq)
                 if follower.behind:
                     follower.behind = False
                     try:
@@ -258,7 +263,7 @@ class JetStreamLog:
                         continue
                 while (arrived := follower.take()) is not None:
                     revision, stored, subject = arrived
-                    if revision <= at.revision:
+                    if revision <= at.revision or (known is not None and revision <= known().revision):
                         continue
                     with suppress(RecordError):
                         record = unseal(stored, revision)

@@ -8,13 +8,14 @@ something may have been missed, reads from the log (`gome.kernel.log_jetstream`)
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gome.kernel.answers import Message
+from gome.kernel.log import Known
 
 if TYPE_CHECKING:
     from gome.kernel.jetstream import Connection, Subscription
@@ -25,9 +26,11 @@ _BUFFERED = 8 * 1024 * 1024
 
 @dataclass(eq=False)
 class Follower:
-    """What has arrived for one follower. `behind` says that it must read from the log before it goes on."""
+    """What has arrived for one follower. `behind` says that it must read from the log before it goes on. One that has
+    come somewhere by other means (`known`) is not woken for what it has."""
 
     run: str
+    known: Known | None = None
     behind: bool = True
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     _arrived: deque[tuple[int, bytes, str]] = field(default_factory=deque)
@@ -40,7 +43,15 @@ class Follower:
             return
         self._arrived.append((revision, stored, subject))
         self._size += len(stored)
-        self.wake.set()
+
+    def look(self) -> None:
+        """Wake the follower if there is something new for it."""
+        if self.known is not None:
+            revision = self.known().revision
+            while self._arrived and self._arrived[0][0] <= revision:
+                self.take()
+        if self._arrived:
+            self.wake.set()
 
     def miss(self) -> None:
         """Something may not have arrived."""
@@ -68,12 +79,13 @@ class Live:
         self._followers: dict[str, set[Follower]] = {}
         self._subscription: Subscription | None = None
         self._lock = asyncio.Lock()
+        self._appending: Counter[str] = Counter()
         self.closed = False
 
     @contextmanager
-    def follower(self, run: str) -> Iterator[Follower]:
+    def follower(self, run: str, known: Known | None = None) -> Iterator[Follower]:
         """A follower of a run, for as long as the context lasts."""
-        follower = Follower(run)
+        follower = Follower(run, known)
         self._followers.setdefault(run, set()).add(follower)
         try:
             yield follower
@@ -81,6 +93,24 @@ class Live:
             self._followers[run].discard(follower)
             if not self._followers[run]:
                 del self._followers[run]
+
+    @contextmanager
+    def appending(self, run: str) -> Iterator[None]:
+        """While an append of ours is under way: a follower that knows our own records looks when whoever appended has
+        folded the answer. The record arrives before it, and folding it twice is a third of a commit's cost."""
+        self._appending[run] += 1
+        try:
+            yield
+        finally:
+            self._appending[run] -= 1
+            if not self._appending[run]:
+                del self._appending[run]
+                asyncio.get_running_loop().call_soon(self._look, run)
+
+    def _look(self, run: str) -> None:
+        if run not in self._appending:
+            for follower in self._followers.get(run, ()):
+                follower.look()
 
     async def listen(self) -> None:
         """Subscribe, unless that has been done: what is stored from now on arrives."""
@@ -101,9 +131,12 @@ class Live:
             for follower in followers:
                 follower.miss()
 
-    async def _receive(self, message: Message) -> None:
-        followers = self._followers.get(message.subject.split(".")[self._run_token])
+    def _receive(self, message: Message) -> None:
+        run = message.subject.split(".")[self._run_token]
+        followers = self._followers.get(run)
         if followers and message.headers:
             revision = int(message.headers["Nats-Sequence"])
             for follower in followers:
                 follower.push(revision, message.data, message.subject)
+                if follower.known is None or run not in self._appending:
+                    follower.look()

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from msgspec import structs
 
 from gome.events import Draft, Head, Sealed, seal, unseal
-from gome.kernel.log import Clock, run_by_run
+from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_checks import (
     RECORD_LIMIT,
     behind,
@@ -80,7 +80,9 @@ class MemoryLog:
             async for record in records:
                 yield record
 
-    async def follow(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
+    async def follow(
+        self, run: str, after: Head | None = None, known: Known | None = None
+    ) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.follow`."""
         at = after or Head(check_name("run id", run))
         changed = asyncio.Event()
@@ -89,6 +91,8 @@ class MemoryLog:
         try:
             while not self._closed:
                 changed.clear()
+                if known is not None:
+                    at = max(at, known(), key=lambda head: head.seq)
                 if run in self._heads:
                     async with aclosing(self.read(run, at)) as records:
                         async for record in records:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from gome.kernel.answers import ApiError, Unanswered, parse
+from gome.kernel.answers import ApiError, Message, Unanswered, parse
 from gome.kernel.errors import Forbidden, LogUnreachable
 from gome.kernel.log_checks import check_name
 
@@ -211,7 +211,7 @@ class WorkQueue:
         arrived: asyncio.Queue[Any] = asyncio.Queue()
         subscription: Subscription | None = None
 
-        async def receive(message: Any) -> None:
+        def receive(message: Message) -> None:
             arrived.put_nowait(message)
 
         def again() -> None:
@@ -250,10 +250,12 @@ class WorkQueue:
                 await self._connection.unsubscribe(subscription)
 
     async def _take(
-        self, role: str, message: Any, slots: Slots, ready: asyncio.Queue[WorkItem | BaseException]
+        self, role: str, message: Message | None, slots: Slots, ready: asyncio.Queue[WorkItem | BaseException]
     ) -> None:
         """Use what a request brought: an item, the news that there was none, or None after a reconnect."""
-        status = (message.headers or {}).get("Status") if message is not None else "404"
+        if message is None:
+            return
+        status = (message.headers or {}).get("Status")
         if status in ("404", "408"):
             return
         if status is not None:
@@ -270,7 +272,7 @@ class WorkQueue:
             # Two roles brought an item for the last slot.
             await self._answer(message.reply, b"-NAK")
 
-    def _item(self, role: str, message: Any, slots: Slots) -> WorkItem | None:
+    def _item(self, role: str, message: Message, slots: Slots) -> WorkItem | None:
         try:
             hint = msgspec.json.decode(message.data, type=_Hint)
         except msgspec.MsgspecError:
@@ -289,9 +291,10 @@ class WorkQueue:
                 word += b' {"delay": %d}' % int(delay * 1e9)
             await self._answer(message.reply, word)
 
-        return WorkItem(
-            role, message.subject.rpartition(".")[2], hint.run, hint.intent, message.metadata.num_delivered, answer
-        )
+        # $JS.ACK.stream.consumer.deliveries.…, with domain and account before the stream in newer servers.
+        place = message.reply.split(".")
+        deliveries = int(place[4] if len(place) == 9 else place[6])
+        return WorkItem(role, message.subject.rpartition(".")[2], hint.run, hint.intent, deliveries, answer)
 
     async def _answer(self, reply: str, word: bytes) -> None:
         try:

@@ -54,6 +54,19 @@ _FOLDED = (
 """Fields of `RunState` that the records alone determine, whoever decides."""
 
 NOT_RESULTS = (EffectStarted, EffectAttemptFailed, EffectDuplicated, EffectRefused, CancelRequested)
+_NOTED = frozenset(
+    (
+        EffectStarted,
+        EffectAttemptFailed,
+        CancelRequested,
+        RunStarted,
+        PluginsChanged,
+        RunSuspended,
+        RunResumed,
+        RunFinished,
+        DeciderFailed,
+    )
+)
 
 
 @dataclass
@@ -166,6 +179,8 @@ class RunState:
             if done.parent in self.open:
                 self.open[done.parent].children[event.cause] = event
             return
+        if type(payload) not in _NOTED:
+            return
         match payload:
             case EffectStarted(intent=intent) if intent in self.open:
                 self.open[intent].starts += 1
@@ -202,11 +217,14 @@ class RunState:
             return None
         while self._due:
             # The earliest trigger first, whoever woke up when: the order is a function of the log alone.
-            cursor = min(self._due, key=lambda c: (c.due, self._order[c]))
+            cursor = min(self._due, key=self._turn) if len(self._due) > 1 else next(iter(self._due))
             if found := cursor.answer():
                 return found
             del self._due[cursor]
         return None
+
+    def _turn(self, cursor: Cursor) -> tuple[int, int]:
+        return cursor.due, self._order[cursor]
 
     def _readers(self, kind: type) -> list[tuple[Cursor, bool]]:
         """The cursors that read a payload type, and whether it is a trigger for them."""

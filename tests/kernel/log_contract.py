@@ -199,6 +199,38 @@ class LogContract:
             follower.cancel()
             await asyncio.gather(follower, return_exceptions=True)
 
+    async def test_a_follower_who_writes_too_gets_what_others_write_and_nothing_twice(
+        self, log: EventLog, another: EventLog | None
+    ) -> None:
+        folded: list[Sealed] = []
+
+        def head() -> Head:
+            return folded[-1].head if folded else Head("r1")
+
+        async def write(count: int) -> None:
+            for i in range(count):
+                folded.append(await log.append(draft("r1", f"own{len(folded)}-{i}"), head()))
+
+        async def follow() -> None:
+            async for record in log.follow("r1", None, head):
+                if record.body.seq > head().seq:
+                    folded.append(record)
+
+        await write(3)
+        follower = asyncio.create_task(follow())
+        try:
+            for turn in range(4):
+                await write(5)
+                other = another or log
+                strange = await other.append(draft("r1", f"strange{turn}"), head())
+                async with asyncio.timeout(10):
+                    while head().seq < strange.body.seq:
+                        await asyncio.sleep(0)
+            assert folded == await everything(log, "r1")
+        finally:
+            follower.cancel()
+            await asyncio.gather(follower, return_exceptions=True)
+
     async def test_a_follower_of_a_run_that_does_not_exist_yet_waits_for_it(self, log: EventLog) -> None:
         follower = asyncio.create_task(first(log, "later", 2))
         await fill(log, "other", 1)

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import nats.aio.client
 import pytest
-from nats.aio.msg import Msg
 from nats.errors import OutboundBufferLimitError
 
 from gome.events import Head, Sealed
-from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
+from gome.kernel.answers import ApiError, Headers, Message, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, Forbidden, LogDamaged, LogUnreachable, OversizeRecord
-from gome.kernel.jetstream import Connection, _Client
+from gome.kernel.jetstream import Connection
 from gome.kernel.log_batches import BATCH_BYTES
 from gome.kernel.log_jetstream import JetStreamLog
 from tests.kernel.log_contract import assert_whole, draft, everything, fill
@@ -235,7 +234,7 @@ class Weighing(Connection):
 
     largest = 0
 
-    async def gather(self, subject: str, payload: bytes, timeout: float = 0.0) -> list[Msg]:
+    async def gather(self, subject: str, payload: bytes, timeout: float = 0.0) -> list[Message]:
         messages = await super().gather(subject, payload, timeout)
         self.largest = max(self.largest, sum(len(m.data) for m in messages))
         return messages
@@ -381,7 +380,7 @@ async def test_forbidden_reading_and_following_are_errors_that_say_so(tmp_path: 
 
 
 async def test_a_ping_that_overtakes_a_subscription_does_not_hide_its_refusal(tmp_path: Path) -> None:
-    async def ignore(message: Msg) -> None:
+    def ignore(message: Message) -> None:
         pass
 
     async with nats_server(tmp_path, users=permitted(subscribe={"deny": ["secret.>"]})) as server:
@@ -408,10 +407,10 @@ class Faulty(Connection):
 
     async def request(
         self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float = 0.0
-    ) -> Msg:
+    ) -> Message:
         if headers and self.refuse:
             refusal, self.refuse = self.refuse, b""
-            return Msg(_client=self._client, subject="", data=refusal)  # type: ignore[arg-type]
+            return Message("", refusal, None)
         reply = await super().request(subject, payload, headers, timeout)
         if headers and self.lose > 0:
             self.lose -= 1
@@ -466,7 +465,44 @@ async def test_a_store_that_was_lost_with_its_server_is_called_damaged(server: N
     await log.close()
 
 
-def test_optional_header_parser_is_not_used_and_ours_reads_what_the_server_sends() -> None:
+async def test_a_ping_whose_sender_gave_up_does_not_deafen_the_connection(server: NatsServer) -> None:
+    connection = connect(server)
+    await connection.open()
+    assert connection._client is not None
+    ping = asyncio.ensure_future(connection._client.flush())
+    await asyncio.sleep(0)
+    ping.cancel()
+    await asyncio.gather(ping, return_exceptions=True)
+    await connection._client.flush()
+    assert "streams" in await connection.api("INFO")
+    await connection.close()
+
+
+async def test_a_receiver_that_fails_does_not_deafen_the_connection(server: NatsServer) -> None:
+    connection = connect(server)
+    got: list[bytes] = []
+
+    def receive(message: Message) -> None:
+        got.append(message.data)
+        raise ValueError("no use for that")
+
+    wanted = await connection.subscribe("some.subject", receive, lambda: None)
+    await connection.send("some.subject", b"1")
+    assert "streams" in await connection.api("INFO")
+    await connection.unsubscribe(wanted)
+    await connection.send("some.subject", b"2")
+    assert "streams" in await connection.api("INFO")
+    assert got == [b"1"]
+    await connection.close()
+
+
+def test_headers_are_read_as_the_client_library_reads_them() -> None:
     assert nats.aio.client.parse_email is None
-    raw = b"Nats-Sequence: 7\r\nNats-Subject:gome.ev.main.r\r\n\r\n"
-    assert _Client._parse_header_lines(raw) == nats.aio.client.Client._parse_header_lines(raw)
+    lines = b"Nats-Sequence: 7\r\nNats-Subject:gome.ev.main.r\r\nStatus-Of: x\r\n\r\n"
+    assert dict(Headers(b"NATS/1.0\r\n" + lines)) == nats.aio.client.Client._parse_header_lines(lines)
+    inline = Headers(b"NATS/1.0 404 Message Not Found\r\n\r\n")
+    assert dict(inline) == {"Status": "404"} and "Nats-Sequence" not in inline
+    assert dict(Headers(b"NATS/1.0 204 EOB\r\nNats-Num-Pending: 0\r\n\r\n")) == {
+        "Status": "204",
+        "Nats-Num-Pending": "0",
+    }

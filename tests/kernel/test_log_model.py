@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
-from nats.aio.msg import Msg
 
 from gome.events import Draft, Head, Sealed
-from gome.kernel.answers import Unanswered
+from gome.kernel.answers import Message, Unanswered
 from gome.kernel.errors import Conflict
 from gome.kernel.jetstream import Connection
 from gome.kernel.log import EventLog
@@ -178,7 +177,7 @@ class Forgetful(Connection):
 
     async def request(
         self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float = 0.0
-    ) -> Msg:
+    ) -> Message:
         reply = await super().request(subject, payload, headers, timeout)
         if headers and self.lose > 0:
             self.lose -= 1

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from gome.events import Head, SubmissionGraded, seal
+from gome.kernel.answers import Message
 from gome.kernel.connect import Vaults, connect, grades
 from gome.kernel.errors import Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.jetstream import ApiError, Connection
@@ -129,7 +130,7 @@ async def test_only_the_scorer_and_the_driver_read_or_write_the_vault(server: Sh
             await connection.subscribe(">", ignore, lambda: None)
 
 
-async def ignore(message: object) -> None:
+def ignore(message: object) -> None:
     """Nothing is received where subscribing is refused."""
 
 
@@ -180,12 +181,13 @@ async def test_each_user_receives_only_its_own_answers(server: SharedServer) -> 
     async with as_user(server, "runner") as spy, as_user(server, "scorer") as connection:
         heard: list[str] = []
 
-        async def hear(message: Any) -> None:
+        def hear(message: Message) -> None:
             heard.append(message.subject)
 
         await spy.subscribe("_INBOX.>", hear, lambda: None)
         assert len(await everything(the_vault(connection), "seen")) == 1
         await spy.request("$JS.API.DIRECT.GET.GOME", b'{"seq":1}')
+        await spy._settle(await spy._ready())
         # Its own answer comes to both of its subscriptions, the scorer's to none.
         assert len(heard) == 1
 

@@ -25,8 +25,10 @@ def test_results_come_back_in_the_order_in_which_they_were_put(tmp_path: Path) -
 
 
 def test_a_new_process_continues_the_order(tmp_path: Path) -> None:
-    Spool(tmp_path).put("r", "z", b"1")
-    Spool(tmp_path).put("r", "a", b"2")
+    for intent, data in (("z", b"1"), ("a", b"2")):
+        spool = Spool(tmp_path)
+        spool.put("r", intent, data)
+        spool.close()
     assert [intent for intent, _ in Spool(tmp_path).pending("r").results] == ["z", "a"]
 
 
@@ -48,25 +50,72 @@ def test_dropping_leaves_nothing_and_may_be_done_twice(tmp_path: Path) -> None:
     assert spool.get("r", "a") == b"again"
 
 
+def left(root: Path, run: str, **results: bytes) -> list[Path]:
+    """The slots of a process that died with these results in them."""
+    spool, slots = Spool(root), list[Path]()
+    for intent, data in results.items():
+        spool.put(run, intent, data)
+        slots += set(root.glob("*.result")) - set(slots)
+    spool.close()
+    return slots
+
+
 @pytest.mark.parametrize("keep", [0, 1, 20, -1])
-def test_a_torn_file_is_ignored_and_named(tmp_path: Path, keep: int) -> None:
-    spool = Spool(tmp_path)
-    spool.put("r", "a", b"whole")
-    spool.put("r", "b", b"to be torn")
-    torn = tmp_path / "r" / "b.result"
+def test_a_torn_file_is_ignored_and_named_once(tmp_path: Path, keep: int) -> None:
+    _, torn = left(tmp_path, "r", a=b"whole", b=b"to be torn")
     torn.write_bytes(torn.read_bytes()[:keep])
-    assert spool.pending("r") == Pending((("a", b"whole"),), (torn,))
+    spool = Spool(tmp_path)
     assert spool.get("r", "b") is None
+    aside = torn.with_suffix(".torn")
+    assert spool.pending("r") == Pending((("a", b"whole"),), (aside,))
+    assert aside.exists() and spool.pending("r").torn == ()
     spool.put("r", "b", b"done again")
-    assert spool.pending("r").torn == ()
+    assert spool.get("r", "b") == b"done again"
+    spool.close()
 
 
 def test_an_altered_file_is_torn(tmp_path: Path) -> None:
-    spool = Spool(tmp_path)
-    spool.put("r", "a", b"content")
-    file = tmp_path / "r" / "a.result"
+    (file,) = left(tmp_path, "r", a=b"content")
     file.write_bytes(file.read_bytes().replace(b"content", b"CONTENT"))
-    assert spool.pending("r").torn == (file,)
+    assert Spool(tmp_path).pending("r").torn == (file.with_suffix(".torn"),)
+
+
+def test_results_one_after_the_other_are_put_into_the_same_file(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for i, size in enumerate((100, 20_000, 3, 0)):
+        spool.put("r", f"i{i}", bytes([i]) * size)
+        assert spool.get("r", f"i{i}") == bytes([i]) * size
+        assert len(list(tmp_path.iterdir())) == 1
+        spool.drop("r", f"i{i}")
+        assert spool.runs() == [] and spool.get("r", f"i{i}") is None
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_living_process_keeps_is_read_by_others_and_left_to_it(tmp_path: Path) -> None:
+    ours, other = Spool(tmp_path), Spool(tmp_path)
+    ours.put("r", "a", b"1")
+    assert other.get("r", "a") == b"1" and other.runs() == ["r"]
+    other.drop("r", "a")
+    assert ours.get("r", "a") == b"1"
+    ours.drop("r", "a")
+    assert other.runs() == []
+    other.put("r", "b", b"2")
+    assert ours.get("r", "b") == b"2"
+    ours.close()
+    other.close()
+
+
+def test_the_files_of_a_dead_process_are_removed_when_their_results_are_dropped(tmp_path: Path) -> None:
+    left(tmp_path, "r", a=b"1", b=b"2")
+    spool = Spool(tmp_path)
+    spool.drop("r", "a")
+    assert spool.pending("r").results == (("b", b"2"),)
+    spool.put("r", "b", b"3")
+    assert spool.pending("r").results == (("b", b"3"),)
+    spool.drop("r", "b")
+    spool.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_killed_process_leaves_whole_results_only(tmp_path: Path) -> None:
@@ -120,5 +169,7 @@ def test_the_spool_is_a_map_that_remembers_the_order_of_puts(
             spool.drop("r", intent)
             model.pop(intent, None)
         else:
+            spool.close()
             spool = Spool(root)
     assert spool.pending("r") == Pending(tuple(model.items()))
+    spool.close()
