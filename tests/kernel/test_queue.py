@@ -12,7 +12,8 @@ import pytest
 
 from gome.kernel.errors import LogUnreachable, UsageError
 from gome.kernel.jetstream import Connection
-from gome.kernel.queue import Queue, WorkItem, WorkQueue
+from gome.kernel.queue import Queue, WorkItem
+from gome.kernel.queue_jetstream import WorkQueue
 from gome.kernel.queue_memory import MemoryQueue
 from gome.kernel.timekeeping import VirtualTime
 from tests.kernel.nats_server import NatsServer, nats_server

@@ -22,9 +22,9 @@ import nats
 import nats.errors
 import pytest
 
-from gome.kernel import supervisor
 from gome.kernel.errors import LogUnreachable, UsageError
 from gome.kernel.server import ServerAddress, embedded_server, read_address, server_binary
+from gome.kernel.supervisor import finding
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +71,7 @@ async def until(true: Callable[[], object]) -> None:
 
 
 def facts(home: Path) -> dict[str, Any]:
-    address = supervisor.read_address(str(home))
+    address = finding.read_address(str(home))
     assert address is not None
     return address
 
@@ -81,7 +81,7 @@ def another(home: Path, dead: dict[str, Any]) -> bool:
 
 
 def alive(process: dict[str, Any]) -> bool:
-    return supervisor.birth(int(process["pid"])) == str(process["birth"])
+    return finding.birth(int(process["pid"])) == str(process["birth"])
 
 
 async def all_gone(home: Path, address: dict[str, Any]) -> None:
@@ -315,10 +315,10 @@ def test_the_binary_is_the_one_of_the_installed_package() -> None:
 
 
 def test_a_process_id_of_another_life_is_not_alive() -> None:
-    assert supervisor.birth(os.getpid()) != ""
+    assert finding.birth(os.getpid()) != ""
     child = subprocess.Popen([sys.executable, "-c", ""])
     deadline = time.monotonic() + 10
-    while supervisor.birth(child.pid) and time.monotonic() < deadline:
+    while finding.birth(child.pid) and time.monotonic() < deadline:
         time.sleep(0.01)  # until it is a zombie, which counts as gone
-    assert supervisor.birth(child.pid) == ""
+    assert finding.birth(child.pid) == ""
     child.wait()
