@@ -16,6 +16,7 @@ import fcntl
 import importlib.metadata
 import json
 import os
+import subprocess
 import sys
 import sysconfig
 import time
@@ -167,27 +168,56 @@ async def _greets(address: dict[str, Any]) -> bool:
 
 async def _start_supervisor(home: Path) -> tuple[str, str]:
     """Start a supervisor and wait for its word: `ready`, `held` (there is one), `failed` with a reason, or "" when it
-    died before it could say anything. Its code is run as a file and isolated, so that neither the working folder nor
+    died before it could say anything. Its code is run as a folder and isolated, so that neither the working folder nor
     PYTHONPATH can put other modules under it."""
     command = [sys.executable, "-I", "-S", str(Path(finding.__file__).parent), str(home), str(server_binary())]
+    readable, writable = os.pipe()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        # Not one of asyncio's processes: those cannot be let go of before they have closed their output.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=writable,
+            stderr=subprocess.DEVNULL,
             env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             cwd="/",
             start_new_session=True,
         )
     except OSError as error:
+        os.close(readable)
         raise LogUnreachable(f"cannot start the event log's server: {error.strerror} ({sys.executable})") from error
-    output, _ = await process.communicate()
+    finally:
+        os.close(writable)
+    try:
+        output = await _all_of(readable)
+    finally:
+        os.close(readable)
+        # What was started has put itself into the background and ended, or the wait was called off before it did.
+        process.kill()
+        process.wait()
     try:
         word = json.loads(output)
         return str(word["status"]), str(word["detail"])
     except ValueError:
         return "", ""
+
+
+async def _all_of(fd: int) -> bytes:
+    """Read a pipe to its end."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    found = b""
+    try:
+        while True:
+            await ready.wait()
+            ready.clear()
+            piece = os.read(fd, 4096)
+            if not piece:
+                return found
+            found += piece
+    finally:
+        loop.remove_reader(fd)
 
 
 async def _keep(home: Path, address: dict[str, Any]) -> None:
