@@ -105,8 +105,8 @@ class QueueContract:
         async with pulling(queue, "runner", n=1) as one, pulling(queue, "runner", n=1) as other:
             held = await one()
             waiting = asyncio.ensure_future(other())
-            for _ in range(3):
-                await lapse(LEASE / 2)
+            for _ in range(12):
+                await lapse(LEASE / 10)
                 await held.progress()
             assert not waiting.done()
             await lapse(LEASE)
