@@ -1,5 +1,6 @@
 # make run    install what is needed into .venv and optimise a real task
 # make test   the test suite, torch included      make slow    tests that take minutes
+#             ARGS="-k name" chooses tests, WORKERS=8 runs that many at once, WORKERS=0 one by one (for --pdb)
 # make check  ruff, mypy, generated pages         make fix     let ruff put right what it can
 # make bench  figures, as ratios
 
@@ -11,6 +12,8 @@ INSTALLED := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 TASK ?= ames
 ARGS ?=
+# Processes that share the tests. Many tests start programs of their own, so more of them than cores do not pay.
+WORKERS ?= 2
 
 .PHONY: run test slow check fix bench clean
 .DEFAULT_GOAL := run
@@ -19,7 +22,7 @@ run: $(VENV)/.gome-run
 	@$(BIN)/gome run $(TASK) $(ARGS)
 
 test: $(VENV)/.gome-test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 slow: $(VENV)/.gome-test
 	@$(BIN)/python -m pytest -m slow $(ARGS)

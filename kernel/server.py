@@ -16,6 +16,7 @@ import fcntl
 import importlib.metadata
 import json
 import os
+import subprocess
 import sys
 import sysconfig
 import time
@@ -24,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gome.kernel import supervisor
 from gome.kernel.errors import LogUnreachable, UsageError
+from gome.kernel.supervisor import finding
 
 JOIN_LIMIT = 20.0
 """Seconds to wait while the last users' server is being stopped."""
@@ -59,7 +60,7 @@ def server_binary() -> Path:
 
 def read_address(home: Path) -> ServerAddress | None:
     """Return the address of the server that runs for `home`, None when none does (as far as its file says)."""
-    address = supervisor.read_address(str(home))
+    address = finding.read_address(str(home))
     return ServerAddress(address["url"], address["token"]) if address and _supervised(address) else None
 
 
@@ -119,10 +120,10 @@ async def _join(home: Path) -> int:
 
 async def _running(home: Path) -> dict[str, Any]:
     """Return the address of a server that greets, starting a supervisor for it when there is none."""
-    patience, deadline = time.monotonic() + 2.0, time.monotonic() + supervisor.START_LIMIT
+    patience, deadline = time.monotonic() + 2.0, time.monotonic() + finding.START_LIMIT
     pause = 0.002
     while True:
-        address: dict[str, Any] | None = supervisor.read_address(str(home))
+        address: dict[str, Any] | None = finding.read_address(str(home))
         if address is not None and _supervised(address):
             if await _greets(address):
                 return address
@@ -138,9 +139,9 @@ async def _running(home: Path) -> dict[str, Any]:
                     "use one server with --nats URL"
                 )
         if time.monotonic() > deadline:
-            detail = supervisor.complaint(str(home / "nats.log"), secret=(address or {}).get("token", ""))
+            detail = finding.complaint(str(home / "nats.log"), secret=(address or {}).get("token", ""))
             raise LogUnreachable(
-                f"the event log's server in {home} is not up after {supervisor.START_LIMIT:.0f} s; it says: {detail}"
+                f"the event log's server in {home} is not up after {finding.START_LIMIT:.0f} s; it says: {detail}"
             )
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
@@ -149,7 +150,7 @@ async def _running(home: Path) -> dict[str, Any]:
 def _supervised(address: dict[str, Any]) -> bool:
     """Say whether the supervisor that wrote the address is alive, on this machine."""
     pid, born = int(address["supervisor"].get("pid", 0)), str(address["supervisor"].get("birth", ""))
-    return bool(born) and address.get("host") == os.uname().nodename and supervisor.birth(pid) == born
+    return bool(born) and address.get("host") == os.uname().nodename and finding.birth(pid) == born
 
 
 async def _greets(address: dict[str, Any]) -> bool:
@@ -157,7 +158,7 @@ async def _greets(address: dict[str, Any]) -> bool:
     try:
         async with asyncio.timeout(1.0):
             reader, writer = await asyncio.open_connection("127.0.0.1", int(address["port"]))
-            return supervisor.is_greeting(await reader.readline(), str(address["name"]))
+            return finding.is_greeting(await reader.readline(), str(address["name"]))
     except (OSError, ValueError):
         return False
     finally:
@@ -167,27 +168,56 @@ async def _greets(address: dict[str, Any]) -> bool:
 
 async def _start_supervisor(home: Path) -> tuple[str, str]:
     """Start a supervisor and wait for its word: `ready`, `held` (there is one), `failed` with a reason, or "" when it
-    died before it could say anything. Its code is run as a file and isolated, so that neither the working folder nor
+    died before it could say anything. Its code is run as a folder and isolated, so that neither the working folder nor
     PYTHONPATH can put other modules under it."""
-    command = [sys.executable, "-I", "-S", supervisor.__file__, str(home), str(server_binary())]
+    command = [sys.executable, "-I", "-S", str(Path(finding.__file__).parent), str(home), str(server_binary())]
+    readable, writable = os.pipe()
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+        # Not one of asyncio's processes: those cannot be let go of before they have closed their output.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=writable,
+            stderr=subprocess.DEVNULL,
             env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
             cwd="/",
             start_new_session=True,
         )
     except OSError as error:
+        os.close(readable)
         raise LogUnreachable(f"cannot start the event log's server: {error.strerror} ({sys.executable})") from error
-    output, _ = await process.communicate()
+    finally:
+        os.close(writable)
+    try:
+        output = await _all_of(readable)
+    finally:
+        os.close(readable)
+        # What was started has put itself into the background and ended, or the wait was called off before it did.
+        process.kill()
+        process.wait()
     try:
         word = json.loads(output)
         return str(word["status"]), str(word["detail"])
     except ValueError:
         return "", ""
+
+
+async def _all_of(fd: int) -> bytes:
+    """Read a pipe to its end."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(fd, ready.set)
+    found = b""
+    try:
+        while True:
+            await ready.wait()
+            ready.clear()
+            piece = os.read(fd, 4096)
+            if not piece:
+                return found
+            found += piece
+    finally:
+        loop.remove_reader(fd)
 
 
 async def _keep(home: Path, address: dict[str, Any]) -> None:
@@ -209,13 +239,13 @@ async def _gone(pid: int, born: str) -> None:
     try:
         fd = os.pidfd_open(pid)
     except (AttributeError, OSError):
-        while supervisor.birth(pid) == born:
+        while finding.birth(pid) == born:
             await asyncio.sleep(0.5)
         return
     loop = asyncio.get_running_loop()
     gone = asyncio.Event()
     try:
-        if supervisor.birth(pid) == born:
+        if finding.birth(pid) == born:
             loop.add_reader(fd, gone.set)
             await gone.wait()
     finally:

@@ -366,6 +366,6 @@ class Launcher:
     def _relay(self) -> Relay:
         if self.connection.nats is None:
             raise UsageError("a role is given to workers, but the log is in memory only; leave out --memory")
-        from gome.kernel.queue import WorkQueue
+        from gome.kernel.queue_jetstream import WorkQueue
 
         return Relay(WorkQueue(self.connection.nats))

@@ -1,4 +1,4 @@
-"""What all tests share: asyncio as the only backend, and a stranger's plugins as an installed package."""
+"""What all tests share: one thread per process, no deadlines, asyncio as the only backend, a stranger's plugins."""
 
 from __future__ import annotations
 
@@ -10,6 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Tests run side by side, and so do the programs they start: threads that wait for each other spinning would take the
+# cores from the rest. It must be said before anything that computes is imported.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+
+# How long an example takes says how busy the machine is. What else a profile says (CI's, for one) stays.
+settings.register_profile("untimed", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 EXAMPLES = Path(__file__).parent / "examples" / "gome-example-plugins"
 

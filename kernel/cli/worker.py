@@ -48,7 +48,7 @@ async def _serve(settings: Settings, roles: list[str], unsafe: bool) -> None:
 
 
 def _worker(connection: Connection, settings: Settings, roles: list[str], unsafe: bool) -> Worker:
-    from gome.kernel.queue import WorkQueue
+    from gome.kernel.queue_jetstream import WorkQueue
 
     assert connection.nats is not None
     queue = WorkQueue(connection.nats, ack_wait=LEASE)

@@ -14,7 +14,7 @@ PROGRAMS = ("plugins/mutator/pipeline/fragments/", "plugins/baseline/template.py
 """Source text of the programs that gome writes: imported by nobody but a test, executed in the sandbox."""
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "nats": ("kernel/jetstream.py", "kernel/log_live.py", "kernel/queue.py"),
+    "nats": ("kernel/jetstream.py", "kernel/log_live.py"),
     "httpx": ("plugins/completion/", "plugins/memory/kernel/endpoint.py"),
     "fsspec": ("kernel/artifacts_remote.py",),
     "rich": ("kernel/cli/",),

@@ -21,7 +21,6 @@ import anyio
 import pytest
 
 from gome.events import RunStarted, StepPlanned
-from gome.kernel import supervisor
 from gome.kernel.connect import Connection, connect
 from gome.kernel.discovery import codec_for
 from gome.kernel.index import RunIndex, key_of
@@ -30,6 +29,7 @@ from gome.kernel.replay import Verifier
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings
 from gome.kernel.state import RunState
+from gome.kernel.supervisor import finding
 from tests.bench.recovery import STEPS, at_once, live_run, performing, workshop
 
 pytestmark = pytest.mark.bench
@@ -46,7 +46,7 @@ def kill_all(home: Path, runs: int) -> Known:
         assert child.stdout is not None
         try:
             said = json.loads(child.stdout.readline())
-            address = supervisor.read_address(str(home))
+            address = finding.read_address(str(home))
             assert address is not None
             os.kill(int(address["server"]["pid"]), signal.SIGKILL)
         finally:

@@ -29,6 +29,14 @@ def write_table(path: Path, rows: int = 240, seed: int = 5) -> None:
             out.writerow([round(size, 1) if rng.random() > 0.05 else "", rooms, place, year, round(value)])
 
 
+def prepare(folder: Path, reruns: int = 1) -> None:
+    """Put a small table into a folder, and settings under which runs there ask for few executions beside those of
+    their steps: each costs two seconds of imports. `reruns` is how many candidates are run again, and how often."""
+    write_table(folder / "houses.csv")
+    settings = f"[guard]\nseeds = 2\n\n[reruns]\ncandidates = {reruns}\nrepeats = {reruns}\n"
+    (folder / "gome.toml").write_text(settings)
+
+
 @dataclass(frozen=True)
 class Terminal:
     """A working folder in which commands are run."""
@@ -60,15 +68,15 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
-    write_table(tmp_path / "houses.csv")
+    prepare(tmp_path)
     return Terminal(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Terminal, dict[str, Any]]:
-    """A small run that has been driven to its end, and its result."""
+    """A small run that has been driven to its end, with candidates compared at last, and its result."""
     folder = tmp_path_factory.mktemp("finished")
-    write_table(folder / "houses.csv")
+    prepare(folder, reruns=2)
     terminal = Terminal(folder)
     lines = terminal.lines("run", "houses.csv", "--target", "price", "--steps", "4", "--run", "small")
     return terminal, lines[-1]

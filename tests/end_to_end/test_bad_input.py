@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from tests.end_to_end.conftest import Terminal, Wait, write_table
+from tests.end_to_end.conftest import Terminal, Wait
 from tests.kernel.nats_server import NatsServer
 
 PRICE = ("--target", "price")
@@ -156,8 +156,8 @@ def test_a_full_disk_stops_the_run_with_one_line_and_what_was_recorded_is_there(
     gome = f"{sys.executable} -m gome.kernel.cli"
     script = (
         f"mount -t tmpfs -o size=24m tmpfs {home}; export GOME_HOME={home}; {gome} runs; "
-        f"head -c 23M /dev/zero > {home}/ballast; "
-        f"{gome} run houses.csv --target price --steps 4 --run full; echo ended $?; rm {home}/ballast; "
+        f"head -c 24000K /dev/zero > {home}/ballast; "  # room for half of what the run writes
+        f"{gome} run houses.csv --target price --steps 2 --run full; echo ended $?; rm {home}/ballast; "
         f"{gome} run --resume full --json | tail -n 1; {gome} verify full"
     )
     command = ["unshare", "-m", "bash", "-c", script]
@@ -167,16 +167,14 @@ def test_a_full_disk_stops_the_run_with_one_line_and_what_was_recorded_is_there(
     assert '"outcome":"done"' in done.stdout and "verified" in done.stdout, done.stderr
 
 
-def test_a_run_on_a_server_that_dies_says_so_and_can_be_resumed(tmp_path: Path, wait_for: Wait) -> None:
-    write_table(tmp_path / "houses.csv")
-    with served(tmp_path / "nats") as server:
-        env = {**os.environ, "GOME_NATS_TOKEN": server.token, "GOME_HOME": str(tmp_path / "home")}
+def test_a_run_on_a_server_that_dies_says_so_and_can_be_resumed(terminal: Terminal, wait_for: Wait) -> None:
+    folder = terminal.folder
+    with served(folder / "nats") as server:
+        env = {**os.environ, "GOME_NATS_TOKEN": server.token, "GOME_HOME": str(folder / "home")}
         base = [sys.executable, "-m", "gome.kernel.cli", "run"]
         where = ["--nats", server.url]
-        run = [*base, "houses.csv", *PRICE, "--steps", "3", "--run", "r", *where]
-        process = subprocess.Popen(
-            run, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        run = [*base, "houses.csv", *PRICE, "--steps", "2", "--run", "r", *where]
+        process = subprocess.Popen(run, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         wait_for(process, "accepted")
         server.kill()
         _, err = process.communicate(timeout=120)
@@ -185,7 +183,7 @@ def test_a_run_on_a_server_that_dies_says_so_and_can_be_resumed(tmp_path: Path, 
         anyio.run(server.restart)
         again = subprocess.run(
             [*base, "--resume", "r", *where],
-            cwd=tmp_path,
+            cwd=folder,
             env=env,
             capture_output=True,
             text=True,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Terminal, Wait, write_table
+from tests.end_to_end.conftest import Terminal, Wait, prepare
 from tests.kernel.shared_server import SharedServer
 
 QUEUED = ("--set", "performers.runner=queue")
@@ -71,7 +71,7 @@ def server(tmp_path: Path) -> Iterator[SharedServer]:
 def test_a_run_is_driven_performed_and_shown_under_three_users(
     server: SharedServer, tmp_path: Path, wait_for: Wait
 ) -> None:
-    write_table(tmp_path / "houses.csv")
+    prepare(tmp_path)
     driver, runner, reader = (Machine(tmp_path, user, server) for user in ("driver", "runner", "reader"))
     # It comes first and waits for the driver, which makes the streams.
     worker = runner.start("worker", "--roles", "runner")

@@ -94,7 +94,7 @@ def answered_once(terminal: Terminal, run: str) -> None:
 def test_a_run_killed_in_the_middle_and_resumed_verifies_and_answers_each_intent_once(
     terminal: Terminal, wait_for: Wait
 ) -> None:
-    process = terminal.start(*OWN, "--steps", "4", "--run", "killed")
+    process = terminal.start(*OWN, "--steps", "2", "--run", "killed")
     wait_for(process, "accepted")
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -106,7 +106,7 @@ def test_a_run_killed_in_the_middle_and_resumed_verifies_and_answers_each_intent
 
 
 def test_interrupting_leaves_the_run_open_and_says_how_to_go_on(terminal: Terminal, wait_for: Wait) -> None:
-    process = terminal.start(*OWN, "--steps", "4", "--run", "paused")
+    process = terminal.start(*OWN, "--steps", "2", "--run", "paused")
     wait_for(process, "accepted")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
@@ -141,7 +141,7 @@ def test_workers_perform_what_a_run_gives_to_them(terminal: Terminal, wait_for: 
     worker = terminal.start("worker", "--roles", "runner,scorer")
     wait_for(worker, "worker for runner, scorer")
     queued = ("--set", "performers.runner=queue", "--set", "performers.scorer=queue")
-    result = terminal.lines(*OWN, "--steps", "3", "--run", "queued", *queued)[-1]
+    result = terminal.lines(*OWN, "--steps", "2", "--run", "queued", *queued)[-1]
     assert result["outcome"] == "done"
     answered_once(terminal, "queued")
     worker.send_signal(signal.SIGINT)
@@ -152,7 +152,7 @@ def test_workers_perform_what_a_run_gives_to_them(terminal: Terminal, wait_for: 
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(terminal: Terminal, wait_for: Wait) -> None:
     first = terminal.start("worker", "--roles", "runner")
     wait_for(first, "worker for runner")
-    process = terminal.start(*OWN, "--steps", "3", "--run", "two", "--set", "performers.runner=queue")
+    process = terminal.start(*OWN, "--steps", "2", "--run", "two", "--set", "performers.runner=queue")
     wait_for(process, "default LightGBM")
     first.send_signal(signal.SIGKILL)
     first.communicate()

@@ -7,8 +7,10 @@ The server that gome itself starts is `gome.kernel.server`; tests of the log do 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -30,11 +32,26 @@ def binary() -> str:
     return found
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that nobody listens on now, and that this process was not given before.
+
+    It is below those that systems give to outgoing connections: while a server is down between a kill and a restart,
+    any connection of a test beside this one could be given its port. The draw is the system's, since Hypothesis seeds
+    Python's own alike in all processes.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(5000)
+        if port in _given:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                _given.add(port)
+                return port
 
 
 class NatsServer:

@@ -94,6 +94,8 @@ def test_a_run_with_a_strangers_reasoner_and_observer_ends_and_verifies(
         f"{x:.3f},{draw.choice('ab')},{100 + 7 * x + draw.gauss(0, 1):.2f}" for x in (draw.random() for _ in range(120))
     )
     (tmp_path / "train.csv").write_text("x,kind,y\n" + "\n".join(lines) + "\n")
+    # As few executions beside those of the steps as can be.
+    (tmp_path / "gome.toml").write_text("[guard]\nseeds = 1\n\n[reruns]\ncandidates = 1\nrepeats = 1\naudit = false\n")
     flags = ["--target", "y", "--reasoner", "hunch", "--steps", "2", "--traces", "1", "--run", "theirs", "--json"]
     done = gome("run", "train.csv", *flags)
     assert done.returncode == 0, done.stderr

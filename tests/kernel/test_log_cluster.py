@@ -17,7 +17,7 @@ from gome.kernel.errors import AppendUnknown, Conflict
 from gome.kernel.jetstream import Connection
 from gome.kernel.lease import KvLease
 from gome.kernel.log_jetstream import JetStreamLog
-from gome.kernel.queue import WorkQueue
+from gome.kernel.queue_jetstream import WorkQueue
 from tests.kernel.log_contract import LogContract, Tamper, assert_whole, draft, everything, fill
 from tests.kernel.nats_server import TOKEN, Cluster, NatsServer, free_port, nats_server
 from tests.kernel.shared_server import SharedServer

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
@@ -202,15 +202,13 @@ class JetStreamMachine(LogMachine):
 
 
 TestMemoryLog = MemoryMachine.TestCase
-TestMemoryLog.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestMemoryLog.settings = settings(max_examples=60, stateful_step_count=30)
 TestFileLog = FileMachine.TestCase
-TestFileLog.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestFileLog.settings = settings(max_examples=25, stateful_step_count=25)
 
 
 class TestJetStreamLog(JetStreamMachine.TestCase):  # type: ignore[misc]
-    settings = settings(
-        max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-    )
+    settings = settings(max_examples=20, stateful_step_count=25)
 
     @classmethod
     def setUpClass(cls) -> None:

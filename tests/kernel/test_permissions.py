@@ -21,7 +21,7 @@ from gome.kernel.errors import Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.jetstream import ApiError, Connection
 from gome.kernel.log_jetstream import JetStreamLog
 from gome.kernel.permissions import abilities, matches, users
-from gome.kernel.queue import WorkQueue
+from gome.kernel.queue_jetstream import WorkQueue
 from gome.kernel.settings import Settings
 from tests.kernel.log_contract import draft, everything, fill, first
 from tests.kernel.shared_server import SharedServer, shared_server, write_config

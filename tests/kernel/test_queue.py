@@ -12,7 +12,8 @@ import pytest
 
 from gome.kernel.errors import LogUnreachable, UsageError
 from gome.kernel.jetstream import Connection
-from gome.kernel.queue import Queue, WorkItem, WorkQueue
+from gome.kernel.queue import Queue, WorkItem
+from gome.kernel.queue_jetstream import WorkQueue
 from gome.kernel.queue_memory import MemoryQueue
 from gome.kernel.timekeeping import VirtualTime
 from tests.kernel.nats_server import NatsServer, nats_server
@@ -104,8 +105,8 @@ class QueueContract:
         async with pulling(queue, "runner", n=1) as one, pulling(queue, "runner", n=1) as other:
             held = await one()
             waiting = asyncio.ensure_future(other())
-            for _ in range(3):
-                await lapse(LEASE / 2)
+            for _ in range(12):
+                await lapse(LEASE / 10)
                 await held.progress()
             assert not waiting.done()
             await lapse(LEASE)

@@ -11,7 +11,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -22,9 +21,9 @@ import nats
 import nats.errors
 import pytest
 
-from gome.kernel import supervisor
 from gome.kernel.errors import LogUnreachable, UsageError
 from gome.kernel.server import ServerAddress, embedded_server, read_address, server_binary
+from gome.kernel.supervisor import finding
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +70,7 @@ async def until(true: Callable[[], object]) -> None:
 
 
 def facts(home: Path) -> dict[str, Any]:
-    address = supervisor.read_address(str(home))
+    address = finding.read_address(str(home))
     assert address is not None
     return address
 
@@ -81,7 +80,7 @@ def another(home: Path, dead: dict[str, Any]) -> bool:
 
 
 def alive(process: dict[str, Any]) -> bool:
-    return supervisor.birth(int(process["pid"])) == str(process["birth"])
+    return finding.birth(int(process["pid"])) == str(process["birth"])
 
 
 async def all_gone(home: Path, address: dict[str, Any]) -> None:
@@ -283,6 +282,24 @@ async def test_a_server_that_does_not_come_back_is_explained_to_the_next_user(tm
     await all_gone(tmp_path, now)
 
 
+async def test_a_start_that_is_called_off_leaves_neither_a_child_nor_a_pipe(tmp_path: Path) -> None:
+    def ours() -> tuple[set[str], set[str]]:
+        children = {c for task in Path("/proc/self/task").iterdir() for c in (task / "children").read_text().split()}
+        return set(os.listdir("/proc/self/fd")), children
+
+    async with user(tmp_path):
+        now = facts(tmp_path)
+        before = ours()
+        (tmp_path / "nats.address").unlink()  # so that a supervisor is started to see whether there is one
+        starting = asyncio.create_task(embedded_server(tmp_path).__aenter__())
+        await until(lambda: ours()[1] > before[1])
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert ours() == before
+    await until(lambda: not alive(now["server"]))
+
+
 async def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     unshare = shutil.which("unshare")
     if unshare is None or subprocess.run([unshare, "-rm", "true"], capture_output=True).returncode:
@@ -315,10 +332,8 @@ def test_the_binary_is_the_one_of_the_installed_package() -> None:
 
 
 def test_a_process_id_of_another_life_is_not_alive() -> None:
-    assert supervisor.birth(os.getpid()) != ""
+    assert finding.birth(os.getpid()) != ""
     child = subprocess.Popen([sys.executable, "-c", ""])
-    deadline = time.monotonic() + 10
-    while supervisor.birth(child.pid) and time.monotonic() < deadline:
-        time.sleep(0.01)  # until it is a zombie, which counts as gone
-    assert supervisor.birth(child.pid) == ""
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert finding.birth(child.pid) == "", "a zombie counts as gone"
     child.wait()

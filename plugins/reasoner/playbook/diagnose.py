@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from gome.events import Challenge
 from gome.plugins.reasoner.playbook.bundles import bundles
-from gome.plugins.reasoner.playbook.facts import Facts, MemberFacts, error_of
+from gome.plugins.reasoner.playbook.facts import Facts, error_of
 from gome.plugins.reasoner.playbook.families import LARGE, TREES
+from gome.plugins.reasoner.playbook.fitted import MemberFacts
 
 ENSEMBLE_FROM = 0.3
 """Share of the budget from which joining what the traces have found is worth more than another single step."""

@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from gome.plugins.reasoner.playbook.facts import Facts, Spec
+from gome.plugins.reasoner.playbook.facts import Facts
+from gome.plugins.reasoner.playbook.pipelines import Spec
 
 LARGE = 20_000
 """Rows from which a table counts as large: fewer, bigger boosters, no kernel methods."""

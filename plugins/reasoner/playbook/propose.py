@@ -20,19 +20,12 @@ from gome.events.pipeline import Pipeline, apply_change, check_task, needs_torch
 from gome.kernel.reasoning import Proposal, ReasonContext
 from gome.plugins.reasoner.playbook.believe import Belief, Evidence, believe, evidence, tag
 from gome.plugins.reasoner.playbook.diagnose import ENSEMBLE_FROM, diagnose
-from gome.plugins.reasoner.playbook.facts import (
-    Facts,
-    MemberFacts,
-    content_key,
-    key_of,
-    member_spec,
-    read_facts,
-    rebased,
-    without_diagnostics,
-)
+from gome.plugins.reasoner.playbook.facts import Facts, read_facts, rebased, without_diagnostics
 from gome.plugins.reasoner.playbook.families import corrections, estimate
+from gome.plugins.reasoner.playbook.fitted import MemberFacts
 from gome.plugins.reasoner.playbook.idea import Idea
 from gome.plugins.reasoner.playbook.moves import MOVES
+from gome.plugins.reasoner.playbook.pipelines import content_key, key_of, member_spec
 
 START = 1.0
 """Seconds that a program takes beside fitting."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from gome.events import Comparison
 from gome.kernel.reasoning import Feedback, ReasonContext
-from gome.plugins.reasoner.playbook.facts import error_of, members_of
+from gome.plugins.reasoner.playbook.facts import error_of
+from gome.plugins.reasoner.playbook.fitted import members_of
 
 
 def _against_parent(context: ReasonContext) -> Comparison | None:

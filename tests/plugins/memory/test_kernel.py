@@ -24,7 +24,7 @@ from tests.plugins.memory.stories import folded, remember, story
 outcomes = st.lists(st.tuples(st.integers(0, 2), st.booleans(), st.floats(0.0001, 10.0, allow_nan=False)), max_size=15)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(outcomes)
 def test_every_finished_attempt_is_remembered_once_and_the_trajectory_gives_the_same_memory(
     all_: list[tuple[int, bool, float]],

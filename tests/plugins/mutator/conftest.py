@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,25 @@ class World:
         done = subprocess.run([sys.executable, script, *told], cwd=work, env=shown, capture_output=True, text=True)
         assert (done.returncode == 0) is ok, done.stdout + done.stderr
         assert not ok or not done.stderr, done.stderr
+        return work
+
+    def execute(self, program: str, name: str = "a", *arguments: str, **environment: str) -> Path:
+        """Do the same inside this process, which spares the two seconds of importing scikit-learn and LightGBM."""
+        work = self.folder / name
+        work.mkdir(exist_ok=True)
+        module = types.ModuleType("rendered_program")
+        module.__file__ = str(work / "program.py")
+        told = list(arguments) or ["--data", str(self.folder / "input")]
+        with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("default")
+            patch.setitem(sys.modules, module.__name__, module)
+            patch.setattr(sys, "argv", ["program.py", *told])
+            patch.chdir(work)
+            for variable, value in environment.items():
+                patch.setenv(variable, value)
+            exec(compile(program, "program.py", "exec"), module.__dict__)
+            module.main()
+        assert not warned, [str(w.message) for w in warned]
         return work
 
 
@@ -154,31 +174,6 @@ def check_contract() -> Callable[[World, Path], None]:
         assert len(json.dumps(said)) < 40_000
 
     return check
-
-
-@pytest.fixture
-def execute() -> Callable[[World, str], Path]:
-    """Run a program inside this process (no start-up time) in a folder of its own; return the folder."""
-
-    def run(world: World, program: str) -> Path:
-        work = world.folder / "inside"
-        work.mkdir()
-        module = types.ModuleType("rendered_program")
-        module.__file__ = str(world.folder / "program.py")
-        before, arguments = os.getcwd(), sys.argv
-        sys.modules[module.__name__] = module
-        try:
-            os.chdir(work)
-            sys.argv = ["program.py"]
-            exec(compile(program, "program.py", "exec"), module.__dict__)
-            module.main()
-        finally:
-            os.chdir(before)
-            sys.argv = arguments
-            del sys.modules[module.__name__]
-        return work
-
-    return run
 
 
 @pytest.fixture

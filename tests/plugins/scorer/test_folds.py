@@ -21,7 +21,7 @@ def task(kind: Any = "regression", classes: tuple[str, ...] = (), group: str = "
     return Task("t", kind, metric, "y", "id", (), file, file, 1, 1, classes=classes, group=group, time=time)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.integers(4, 300), folds=st.integers(2, 7), seed=st.integers(0, 2**31))
 def test_every_fold_of_every_partition_is_filled_evenly(rows: int, folds: int, seed: int) -> None:
     train = pd.DataFrame({"id": range(rows), "y": np.random.RandomState(seed % 2**32).normal(size=rows)})
@@ -32,7 +32,7 @@ def test_every_fold_of_every_partition_is_filled_evenly(rows: int, folds: int, s
         assert len(counts) == made.fold_count and counts.max() - counts.min() <= 1 and counts.min() >= 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes=st.lists(st.integers(5, 60), min_size=2, max_size=5), seed=st.integers(0, 999))
 def test_every_class_is_spread_evenly(sizes: list[int], seed: int) -> None:
     names = tuple("abcde"[: len(sizes)])
@@ -53,7 +53,7 @@ def test_a_numeric_target_is_spread_by_its_quantiles() -> None:
     assert max(medians) / min(medians) < 1.2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(groups=st.lists(st.integers(0, 30), min_size=20, max_size=200), seed=st.integers(0, 999))
 def test_groups_are_never_cut(groups: list[int], seed: int) -> None:
     train = pd.DataFrame({"id": range(len(groups)), "g": groups, "y": np.arange(len(groups)) * 1.0})
@@ -75,7 +75,7 @@ def test_many_groups_still_make_even_folds() -> None:
 
 
 @pytest.mark.parametrize("dates", [False, True])
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(moments=st.lists(st.integers(0, 60), min_size=20, max_size=200))
 def test_folds_of_a_time_column_are_blocks_in_time_order(dates: bool, moments: list[int]) -> None:
     if len(set(moments)) < 2:

@@ -179,7 +179,7 @@ def test_a_fork_fills_the_capacity_that_the_prefix_leaves_free() -> None:
     assert planned(run.say(RunForked(parent="r", position=4, hash="h"))) == [], "both slots are taken"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     traces=st.integers(1, 5),
     capacity=st.integers(1, 4),

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from gome.plugins.reasoner.playbook.facts import Facts, MemberFacts, Spec, error_of
+from gome.plugins.reasoner.playbook.facts import Facts, error_of
 from gome.plugins.reasoner.playbook.families import FAMILIES_BY_VALUE, TITLES, TREES, member, strength, suits
+from gome.plugins.reasoner.playbook.fitted import MemberFacts
 from gome.plugins.reasoner.playbook.idea import Idea
 from gome.plugins.reasoner.playbook.moves.drafting import basics
+from gome.plugins.reasoner.playbook.pipelines import Spec
 
 MOST = 14
 """Members in a blend that the playbook still adds to."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gome.plugins.reasoner.playbook.facts import Facts, Spec
+from gome.plugins.reasoner.playbook.facts import Facts
 from gome.plugins.reasoner.playbook.families import LARGE, TITLES, member, openers, strength
 from gome.plugins.reasoner.playbook.idea import Idea
+from gome.plugins.reasoner.playbook.pipelines import Spec
 
 
 def basics(facts: Facts, family: str) -> list[Spec]:

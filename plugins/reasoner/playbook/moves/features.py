@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from gome.plugins.reasoner.playbook.bundles import Bundle, bundles
-from gome.plugins.reasoner.playbook.facts import Facts, MemberFacts
+from gome.plugins.reasoner.playbook.facts import Facts
 from gome.plugins.reasoner.playbook.families import TREES
+from gome.plugins.reasoner.playbook.fitted import MemberFacts
 from gome.plugins.reasoner.playbook.idea import Idea
 
 ANSWERS = (

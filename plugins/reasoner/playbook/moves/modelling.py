@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from gome.plugins.reasoner.playbook.facts import Facts, MemberFacts
+from gome.plugins.reasoner.playbook.facts import Facts
 from gome.plugins.reasoner.playbook.families import LARGE, TREES
+from gome.plugins.reasoner.playbook.fitted import MemberFacts
 from gome.plugins.reasoner.playbook.idea import Idea
 from gome.plugins.reasoner.playbook.moves.features import leading
 

@@ -86,7 +86,7 @@ def test_every_family_feature_and_encoding_runs_and_keeps_the_contract(
 ) -> None:
     world = make_world(kind, metric, rows=160)
     members = everything(kind)[half]
-    first = world.run(world.program({"members": members, "blend": {"kind": "weights", "shrink": 0.1}}))
+    first = world.execute(world.program({"members": members, "blend": {"kind": "weights", "shrink": 0.1}}))
     check_contract(world, first)
     said = diagnostics(first)
     assert [m["family"] for m in said["members"]] == [m["model"]["family"] for m in members]
@@ -116,11 +116,11 @@ def test_every_family_feature_and_encoding_runs_and_keeps_the_contract(
     ],
 )
 def test_every_blend_and_metric_runs_without_refitting_kept_members(
-    kind: str, metric: str, blend: dict[str, Any], make_world: Any, check_contract: Any, execute: Any
+    kind: str, metric: str, blend: dict[str, Any], make_world: Any, check_contract: Any
 ) -> None:
     world = make_world(kind, metric, rows=120)
     members = [{"model": {"family": name}} for name in ("ridge", "knn")]
-    work = execute(world, world.program({"members": members, "blend": blend}))
+    work = world.execute(world.program({"members": members, "blend": blend}))
     check_contract(world, work)
 
 
@@ -138,11 +138,11 @@ def test_equal_inputs_and_seeds_give_equal_bytes_and_another_seed_does_not(make_
 def test_kept_members_give_the_same_bytes_as_fitted_ones(make_world: Any, diagnostics: Any) -> None:
     world = make_world("multiclass", "log_loss")
     members = everything("multiclass")
-    small = world.run(world.program({"members": [members[0]]}), "small")
+    small = world.execute(world.program({"members": [members[0]]}), "small")
     (kept,) = (small / "members").iterdir()
     assert sorted(file.name for file in kept.iterdir()) == ["oof.csv", "submission.csv"]
     whole = world.program({"members": [members[0], members[3]], "blend": {"kind": "weights"}})
-    fresh = world.run(whole, "fresh")
+    fresh = world.execute(whole, "fresh")
     (world.folder / "input" / "members").mkdir()
     kept.rename(world.folder / "input" / "members" / kept.name)
     served = world.run(whole, "served")
@@ -150,7 +150,7 @@ def test_kept_members_give_the_same_bytes_as_fitted_ones(make_world: Any, diagno
     for name in ("oof.csv", "submission.csv", "scores.csv"):
         assert (fresh / name).read_bytes() == (served / name).read_bytes()
     # Predictions of another partition do not fit these rows and are not used.
-    elsewhere = world.run(whole, "elsewhere", GOME_PARTITION="1")
+    elsewhere = world.execute(whole, "elsewhere", GOME_PARTITION="1")
     assert [m["cached"] for m in diagnostics(elsewhere)["members"]] == [False, False]
     assert list(pd.read_csv(elsewhere / "oof.csv")["fold"]) == list(world.folds["p1"])
 
@@ -159,8 +159,8 @@ def test_a_masked_fold_is_predicted_as_test_rows_about_as_well_as_claimed(make_w
     world = make_world("regression", "rmsle", rows=400)
     spec = {"members": [{"model": {"family": "ridge"}, "features": FEATURES[-4:-1], "target": "log1p"}]}
     program = world.program(spec)
-    claim = pd.read_csv(world.run(program) / "oof.csv").set_index("id")["y"]
-    work = world.run(program, "audit", "--data", str(masked(world, 1)))
+    claim = pd.read_csv(world.execute(program) / "oof.csv").set_index("id")["y"]
+    work = world.execute(program, "audit", "--data", str(masked(world, 1)))
     held = world.train[world.folds["p0"] == 1].set_index("id")["y"]
     oof, submission = pd.read_csv(work / "oof.csv"), pd.read_csv(work / "submission.csv").set_index("id")["y"]
     assert set(oof["fold"]) == {0, 2}
@@ -181,7 +181,7 @@ def test_target_encodings_do_not_see_the_scored_fold(make_world: Any, masked: An
     world.train.to_csv(world.folder / "input" / "train.csv", index=False)
     steps = [{"op": "target_encoding"}, {"op": "neighbours", "columns": ["east", "north"], "k": [1]}]
     spec = {"members": [{"model": {"family": "booster", **FAST}, "features": steps}]}
-    scores = pd.read_csv(world.run(world.program(spec)) / "scores.csv", index_col=0)
+    scores = pd.read_csv(world.execute(world.program(spec)) / "scores.csv", index_col=0)
     assert 0.38 < scores.loc["ensemble", "roc_auc"] < 0.62
 
 
@@ -200,20 +200,23 @@ def test_several_pairs_average_to_the_very_bytes_of_the_mean_of_single_runs(make
     world = make_world("multiclass", "accuracy")
     program = world.program({"members": everything("multiclass")[:1]})
     pairs = [(5, 0), (6, 1), (7, 2)]
-    single = [world.run(program, f"run{seed}", GOME_SEED=str(seed), GOME_PARTITION=str(part)) for seed, part in pairs]
-    tables = [pd.read_csv(work / "submission.csv", float_precision="round_trip") for work in single]
+    single = [
+        world.execute(program, f"run{seed}", GOME_SEED=str(seed), GOME_PARTITION=str(part)) for seed, part in pairs
+    ]
+    tables = [pd.read_csv(work / "submission.csv") for work in single]
     mean = tables[0].copy()
     columns = list(world.task.prediction_columns)
     mean[columns] = (tables[0][columns] + tables[1][columns] + tables[2][columns]) / 3
     final = with_seeds(program, [s for s, _ in pairs], [p for _, p in pairs])
-    work = world.run(final, "final", GOME_SEED="99", GOME_PARTITION="3")
+    work = world.execute(final, "final", GOME_SEED="99", GOME_PARTITION="3")
     assert (work / "submission.csv").read_text() == mean.to_csv(index=False)
     assert not (work / "members").exists()
 
 
 def test_debug_mode_runs_without_keeping_members(make_world: Any, check_contract: Any) -> None:
     world = make_world("regression", "mae", rows=80)
-    work = world.run(world.program({"members": [{"model": {"family": "trees", "trees": 5}, "bag": 3}]}), GOME_DEBUG="1")
+    program = world.program({"members": [{"model": {"family": "trees", "trees": 5}, "bag": 3}]})
+    work = world.execute(program, GOME_DEBUG="1")
     check_contract(world, work)
     assert not (work / "members").exists()
 

@@ -16,11 +16,12 @@ from gome.kernel.start import Request, resolve_settings
 PROFILES = ("gome", "published", "no-reasoning", "no-memory", "single-trace")
 
 
-def resolved(folder: Path, profile: str, reasoner: str, **flags: Any) -> dict[str, Any]:
+def resolved(folder: Path, profile: str, reasoner: str, *sets: str, **flags: Any) -> dict[str, Any]:
     """The tables of a run with a profile and a reasoner."""
-    settings = load(folder=folder, environ={}, flags={"profile": profile, **flags})
+    settings = load(folder=folder, environ={}, flags={"profile": profile, **flags}, sets=sets)
     plugins = choose(discover(), {"reasoner": reasoner})
-    return resolve_settings(plugins, Request(spec="t", settings=settings.plugins), settings)
+    model = "m" if reasoner == "gome" else ""
+    return resolve_settings(plugins, Request(spec="t", settings=settings.plugins, model=model), settings)
 
 
 @pytest.mark.parametrize("reasoner", ["gome", "playbook"])
@@ -47,8 +48,8 @@ def test_each_ablation_switches_off_what_it_is_named_for(tmp_path: Path) -> None
 
 
 def test_what_a_person_sets_for_a_plugin_that_is_not_in_the_run_is_still_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="gome: no plugin has settings of this name"):
-        resolved(tmp_path, "gome", "playbook", gome={"critique": True})
+    with pytest.raises(UsageError, match="plugin gome takes no part in this run"):
+        resolved(tmp_path, "gome", "playbook", "gome.critique=true")
 
 
 def test_settings_out_of_range_are_refused_with_their_name(tmp_path: Path) -> None:

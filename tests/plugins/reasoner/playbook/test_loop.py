@@ -10,8 +10,9 @@ from gome.events.pipeline import Pipeline, apply_change, member_key, read_pipeli
 from gome.kernel.loop import LoopSettings
 from gome.kernel.reasoning import Proposal, ReasonContext
 from gome.plugins.reasoner.playbook.believe import believe, evidence
-from gome.plugins.reasoner.playbook.facts import content_key, read_facts
+from gome.plugins.reasoner.playbook.facts import read_facts
 from gome.plugins.reasoner.playbook.idea import Idea
+from gome.plugins.reasoner.playbook.pipelines import content_key
 from gome.plugins.reasoner.playbook.propose import propose
 from tests.plugins.reasoner.playbook.playing import Game, described
 

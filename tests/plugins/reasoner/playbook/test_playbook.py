@@ -19,7 +19,7 @@ from gome.events import (
 from gome.events.pipeline import apply_change, check_task, family, pipeline_key
 from gome.kernel.reasoning import Proposal
 from gome.plugins.reasoner.playbook import plugin
-from gome.plugins.reasoner.playbook.facts import content_key
+from gome.plugins.reasoner.playbook.pipelines import content_key
 from gome.plugins.reasoner.playbook.propose import propose
 from gome.plugins.reasoner.playbook.reflect import reflect
 from tests.plugins.driver import Driver

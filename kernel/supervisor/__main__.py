@@ -1,22 +1,20 @@
-"""The keeper of the embedded nats-server: a small process of its own, started as a file by `gome.kernel.server`.
+"""The process that keeps the embedded nats-server.
 
-`python -I -S supervisor.py HOME BINARY` puts itself into the background, becomes the only supervisor of HOME (or says
-`held` and goes), starts nats-server, writes HOME/nats.address, reports `ready` on standard output and stays until the
-last user has gone. Users hold a shared lock on HOME/nats.users.lock; this process blocks on the exclusive one, which
-it gets the moment the last holder is gone, killed ones included. Only the standard library is imported, and little of
-it, so that starting costs tens of milliseconds; the reading half of the address file lives here for the same reason.
+`python -I -S …/kernel/supervisor HOME BINARY` puts itself into the background, becomes the only supervisor of HOME (or
+says `held` and goes), starts nats-server, writes HOME/nats.address, reports `ready` on standard output and stays until
+the last user has gone. Users hold a shared lock on HOME/nats.users.lock; this process blocks on the exclusive one,
+which it gets the moment the last holder is gone, killed ones included. Only the standard library is imported, and
+little of it, so that starting costs tens of milliseconds.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import fcntl
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,107 +25,25 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-START_LIMIT = 60.0
-"""Seconds a server may take to be ready; a large store is recovered before it listens."""
+    from gome.kernel.supervisor.finding import (
+        HOST,
+        START_LIMIT,
+        answers,
+        birth,
+        complaint,
+        read_address,
+        remove,
+        taken,
+        write_private,
+    )
+else:
+    # Without site-packages there is no gome; the folder that is run stands first on the path.
+    from finding import HOST, START_LIMIT, answers, birth, complaint, read_address, remove, taken, write_private
+
 STOP_LIMIT = 5.0
 """Seconds a server may take to stop before it is killed."""
 PORTS = (15000, 32000)
 """Where ports are chosen from: below the ports that systems give to outgoing connections, so that none takes ours."""
-_HOST = "127.0.0.1"
-
-
-def birth(pid: int) -> str:
-    """Return a text that no other process ever had with this id (boot and start time); "" when there is none."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stat, open("/proc/sys/kernel/random/boot_id", "rb") as boot:
-            fields = stat.read().rpartition(b")")[2].split()
-            return "" if fields[0] in (b"Z", b"X") else f"{boot.read().strip().decode()}/{fields[19].decode()}"
-    except OSError:
-        pass
-    if os.path.exists("/proc/self/stat"):
-        return ""
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return ""
-    return "alive"
-
-
-def read_address(home: str) -> dict[str, Any] | None:
-    """Return what HOME/nats.address says, None when there is none or it is not whole."""
-    try:
-        with open(os.path.join(home, "nats.address"), encoding="utf-8") as file:
-            address = json.load(file)
-        return address if isinstance(address, dict) and isinstance(address.get("supervisor"), dict) else None
-    except (OSError, ValueError):
-        return None
-
-
-def write_private(path: str, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    temporary = f"{path}.{os.getpid()}"
-    try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-        with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except OSError:
-        remove(temporary)
-        raise
-
-
-def remove(path: str) -> None:
-    """Remove a file that may be gone already."""
-    with contextlib.suppress(OSError):
-        os.unlink(path)
-
-
-def answers(port: int, name: str, limit: float = 1.0) -> bool:
-    """Say whether the nats-server called `name` greets a connection to the port. Nothing is sent, least of all the
-    token: another program may have taken the port."""
-    try:
-        with socket.create_connection((_HOST, port), timeout=limit) as connection:
-            greeting = b""
-            while b"\n" not in greeting and len(greeting) < 65536:
-                data = connection.recv(4096)
-                if not data:
-                    break
-                greeting += data
-    except OSError:
-        return False
-    return is_greeting(greeting, name)
-
-
-def taken(port: int) -> bool:
-    """Say whether a server could not listen on the port now."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError as error:
-            return error.errno == errno.EADDRINUSE
-    return False
-
-
-def is_greeting(line: bytes, name: str) -> bool:
-    """Say whether a line is the INFO line of the server called `name`."""
-    try:
-        return line.startswith(b"INFO ") and json.loads(line[5:]).get("server_name") == name
-    except ValueError:
-        return False
-
-
-def complaint(log: str, offset: int = 0, secret: str = "") -> str:
-    """Return what a server's log complains about from `offset` on: its last fatal and error lines, else its last."""
-    try:
-        with open(log, "rb") as file:
-            file.seek(max(offset, os.path.getsize(log) - 16384))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except OSError as error:
-        return f"its log {log} cannot be read: {error.strerror}"
-    bad = [line for line in lines if "[FTL]" in line or "[ERR]" in line or line.startswith("nats-server:")]
-    text = "; ".join(line.split("] ", 2)[-1].strip() for line in (bad or lines)[-3:])
-    return text.replace(secret, "***") if secret else text
 
 
 def _death_wish() -> Callable[[], None] | None:
@@ -203,7 +119,7 @@ class Supervisor:
             else:
                 self.port = self.some_port()
         else:
-            return f"no free port on {_HOST} between {PORTS[0]} and {PORTS[1]}"
+            return f"no free port on {HOST} between {PORTS[0]} and {PORTS[1]}"
         return "it was told to stop"
 
     def start_once(self) -> str:
@@ -241,7 +157,7 @@ class Supervisor:
             return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
         return (
-            f"host: {_HOST}\nport: {self.port}\nserver_name: {self.name}\nmax_payload: {1 << 20}\n"
+            f"host: {HOST}\nport: {self.port}\nserver_name: {self.name}\nmax_payload: {1 << 20}\n"
             f"authorization {{ token: {quote(self.token)} }}\n"
             f"jetstream {{ store_dir: {quote(self.file('nats'))}, sync_interval: always }}\n"
         )
@@ -250,7 +166,7 @@ class Supervisor:
         """Say where the server is, or why it is not there, to whoever comes next."""
         assert self.process is not None
         address = {
-            "url": f"nats://{_HOST}:{self.port}",
+            "url": f"nats://{HOST}:{self.port}",
             "token": self.token,
             "port": self.port,
             "name": self.name,
