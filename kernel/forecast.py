@@ -66,7 +66,7 @@ def forecast(plugins: Sequence[Plugin], tables: Mapping[str, Any], task: Task, s
     count = steps or 1
     found = []
     for plugin in plugins:
-        for c in plugin.calls(tables.get(plugin.name, {}), task) if plugin.calls else ():
+        for c in plugin.calls(dict(tables), task) if plugin.calls else ():
             calls = c.per_run + c.per_step * count
             model = asked.model_for(c.role)
             tokens_in, tokens_out = round(calls * c.tokens_in), round(calls * c.tokens_out)

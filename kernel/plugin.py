@@ -202,7 +202,7 @@ class Plugin:
     arguments. `effects` lists the intents that `perform` carries out. `emits` registers payload types of its own with
     the codec. `settings` is a msgspec struct with defaults for its table in the settings. `commands` adds CLI verbs,
     `checks` lines to `gome doctor`.
-    `calls(settings, task)` forecasts its calls to language models from its table in the settings.
+    `calls(tables, task)` forecasts its calls to language models from the run's settings.
     `default` marks the one that a role takes when none is named. `needs` names optional roles (`completion`) that a run
     with this plugin must fill.
     """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.llm_server import Call, LLMServer, Reply
@@ -213,10 +214,16 @@ class Programs:
         return fenced(self._first[number] if number < 3 else boosted(self._kind, number, self._rounds))
 
 
-def scripted(kind: str = "regression", *, rounds: int = 250, **endpoint: Any) -> LLMServer:
+Trouble = Sequence[tuple[Callable[[Call], bool], Reply]]
+"""Calls that get another reply than the usual one."""
+
+
+def scripted(kind: str = "regression", *, rounds: int = 250, trouble: Trouble = (), **endpoint: Any) -> LLMServer:
     """An endpoint that answers every call; `kind` is the task's, `rounds` how long its programs boost."""
     programs = Programs(kind, rounds)
     server = LLMServer(programs, **endpoint)
+    for match, reply in trouble:
+        server.on(match, reply)
     replies: dict[str, Any] = {
         "scenario": {
             "problem": "A number per row is predicted from mixed columns.",

@@ -10,7 +10,8 @@ from gome.kernel.plugin import Calls, Plugin
 from tests.kernel import toy
 
 
-def calls(settings: dict[str, Any], task: Task) -> list[Calls]:
+def calls(tables: dict[str, Any], task: Task) -> list[Calls]:
+    settings = tables.get("talker", {})
     return [
         Calls("scenario", "researcher", 3000, 500, per_run=1),
         Calls("code", "developer", 5000, 2000, per_step=settings.get("rewrites", 1)),

@@ -7,8 +7,13 @@ is `[llm]`; models are named in `[completion]`.
 
 from __future__ import annotations
 
-from gome.events import CodeRequested, Event, Payload, ReviewRequested
-from gome.kernel.plugin import Context, Effect, Plugin
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gome.events import CodeRequested, Event, Payload, ReviewRequested, Task
+from gome.kernel.plugin import Calls, Context, Effect, Plugin
 from gome.plugins.mutator.llm import decide
 from gome.plugins.mutator.llm.settings import LlmSettings
 
@@ -18,6 +23,17 @@ async def _perform(event: Event, ctx: Context) -> Payload:
     from gome.plugins.mutator.llm.perform import perform
 
     return await perform(event, ctx)
+
+
+def _calls(tables: dict[str, Any], task: Task) -> Sequence[Calls]:
+    """What a run will ask: a program a step, a repair for every other one, and reviews."""
+    settings = msgspec.convert(tables.get(decide.NAME, {}), LlmSettings)
+    found = [Calls("code", "developer", 4600, 3000, per_step=1)]
+    if settings.repairs:
+        found.append(Calls("repair", "developer", 4800, 3000, per_step=0.5))
+    if settings.review:
+        found.append(Calls("review", "judge", 4600, 400, per_step=1.2))
+    return found
 
 
 plugin = Plugin(
@@ -33,6 +49,7 @@ plugin = Plugin(
     perform=_perform,
     settings=LlmSettings,
     needs=("completion",),
+    calls=_calls,
     modules=("gome.plugins.mutator.llm",),
 )
 """The plugin value that the entry point `gome.mutators` names."""

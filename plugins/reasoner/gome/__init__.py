@@ -9,11 +9,15 @@ a language model understands.
 
 from __future__ import annotations
 
-from gome.events import Event, OpinionRequested, Payload, ProposalRequested, ReflectionRequested
-from gome.kernel.plugin import Context, Effect, Plugin
+from collections.abc import Sequence
+from typing import Any
+
+from gome.events import Event, OpinionRequested, Payload, ProposalRequested, ReflectionRequested, Task
+from gome.kernel.loop import loop_settings
+from gome.kernel.plugin import Calls, Context, Effect, Plugin
 from gome.plugins.reasoner.gome.decide import ANSWERS, NAME, READS, Asking, decide, evolve
 from gome.plugins.reasoner.gome.events import ScenarioAnalysed, ScenarioFailed, ScenarioRequested
-from gome.plugins.reasoner.gome.settings import Settings
+from gome.plugins.reasoner.gome.settings import Settings, read_settings
 
 
 async def _perform(event: Event, ctx: Context) -> Payload:
@@ -21,6 +25,25 @@ async def _perform(event: Event, ctx: Context) -> Payload:
     from gome.plugins.reasoner.gome.perform import perform
 
     return await perform(event, ctx)
+
+
+def _calls(tables: dict[str, Any], task: Task) -> Sequence[Calls]:
+    """What a run will ask: prompts as large as on a table of seventy columns, replies without a model's reasoning."""
+    settings, loop = read_settings(tables.get(NAME)), loop_settings(tables)
+    found = [Calls("scenario", "researcher", 3200, 800, per_run=1), Calls("feedback", "judge", 6000, 500, per_step=1)]
+    if not loop.diagnosis:
+        return [*found, Calls("change", "researcher", 5000, 1200, per_step=1)]
+    # Early steps ask for challenges of the scenario, later ones for those of feedback, some in between for both.
+    found += [
+        Calls("challenges", "researcher", 4700, 1000, per_step=1.3),
+        Calls("hypotheses", "researcher", 4500, 1500, per_step=1),
+        Calls("sketch", "researcher", 5400, 1000, per_step=1),
+    ]
+    if settings.critique:
+        found += [Calls(name, "researcher", 5000, 1500, per_step=1) for name in ("critique", "rewrite")]
+    if settings.selection == "model":
+        found.append(Calls("selection", "researcher", 4700, 400, per_step=1))
+    return found
 
 
 plugin = Plugin(
@@ -43,6 +66,7 @@ plugin = Plugin(
     emits=(ScenarioRequested, ScenarioAnalysed, ScenarioFailed),
     settings=Settings,
     needs=("completion",),
+    calls=_calls,
     modules=("gome.plugins.reasoner.gome",),
 )
 """What the entry point names."""
