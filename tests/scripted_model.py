@@ -103,8 +103,9 @@ def boosted(kind: str, number: int, rounds: int = 250) -> str:
 
 
 def _captions(call: Call) -> list[str]:
-    """The challenges that a call shows."""
-    return [c for c in (*SCENARIO, *FEEDBACK) if c in call.user]
+    """The challenges that a call shows, in any turn of its conversation."""
+    said = "\n".join(m["content"] for m in call.body["messages"])
+    return [c for c in (*SCENARIO, *FEEDBACK) if c in said]
 
 
 def _challenges(captions: tuple[str, ...]) -> dict[str, Any]:
@@ -138,7 +139,8 @@ def _rewrite(call: Call) -> dict[str, Any]:
 def _selection(call: Call) -> dict[str, Any]:
     chosen = next(c for c in _captions(call))
     kind = call.number % 3
-    if kind == 0:
+    ensembles = "has to be" in call.user  # the last stage asks for them, and so does the answer to a wrong choice
+    if kind == 0 and not ensembles:
         return {"reason": "It is the strongest.", "action": "select", "challenge": chosen}
     action = "modify" if kind == 1 else "create"
     return {
@@ -146,7 +148,7 @@ def _selection(call: Call) -> dict[str, Any]:
         "action": action,
         "challenge": chosen,
         "statement": f"Boost with smaller steps and fewer leaves, since {chosen.lower()}.",
-        "component": "ensemble" if "nsemble" in call.user else "model",
+        "component": "ensemble" if ensembles else "model",
         "scores": SCORES,
     }
 
