@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
-from gome.events.artifact import DIGEST, digest_of
+from gome.events.artifact import DIGEST, Text, digest_of
 from gome.events.event import Cost, Event
 from gome.events.payload import Intent, Payload, Unknown
 from gome.events.record import Commit, Saying, Sealed
@@ -114,6 +115,11 @@ def _put_back(value: Any, resolve: Callable[[str], str]) -> Any:
     return value
 
 
+def _own_texts(kind: type[Payload]) -> tuple[str, ...]:
+    """Names of the fields of a payload type that are texts."""
+    return tuple(f.name for f in structs.fields(kind) if f.type is Text)
+
+
 class Codec:
     """Knows payload types by name. `types` adds to (and may not contradict) the types of `gome.events`."""
 
@@ -125,6 +131,7 @@ class Codec:
             if known is not kind:
                 raise CodecError(f"two payload types are called {kind.__name__}: {known.__module__}, {kind.__module__}")
         self._decoders = {name: msgspec.json.Decoder(kind).decode for name, kind in self.types.items()}
+        self._own_texts = {kind: _own_texts(kind) for kind in self.types.values()}
 
     def saying(self, id: str, payload: Payload, *, cause: str = "", corr: str = "", cost: Cost | None = None) -> Saying:
         """Encode one payload as an event of a draft."""
@@ -141,8 +148,11 @@ class Codec:
         known = self.types[kind]
         try:
             moved = resolve is not None and b'"$ref"' in data
-            if version >= known.version and not moved and b'"$float"' not in data:
-                return plain(data)
+            if version >= known.version and b'"$float"' not in data:
+                if not moved:
+                    return plain(data)
+                if resolve is not None and (found := self._filled(plain(data), data, resolve)) is not None:
+                    return found
             value = decode_value(data)
             if version < known.version:
                 value = upcast(kind, version, known.version, value, self.upcasts)
@@ -151,6 +161,22 @@ class Codec:
             return msgspec.convert(value, known)
         except (msgspec.MsgspecError, LookupError) as error:
             raise CodecError(f"a {kind} (version {version}) does not decode: {error}") from error
+
+    def _filled(self, payload: Payload, data: bytes, resolve: Callable[[str], str]) -> Payload | None:
+        """Put back the texts that are fields of a payload; None when others were moved out as well."""
+        texts = {name: getattr(payload, name) for name in self._own_texts[type(payload)]}
+        moved = {name: text for name, text in texts.items() if text.ref}
+        if data.count(b'"$ref"') != len(moved):
+            return None
+        back = {n: Text(resolve(t.ref), t.ref, t.size) for n, t in moved.items() if t.text is None}
+        return structs.replace(payload, **back)
+
+    def stored(self, payload: Payload) -> bytes:
+        """A payload's bytes as they are stored when only pooled texts that are its fields are moved out, which is the
+        usual case; the texts themselves are not read for it."""
+        texts = {name: getattr(payload, name) for name in self._own_texts.get(type(payload), ())}
+        pooled = {name: Text(None, text.ref, text.size) for name, text in texts.items() if text.ref}
+        return encode_value(structs.replace(payload, **pooled) if pooled else payload)
 
     def commit(self, sealed: Sealed, resolve: Callable[[str], str] | None = None) -> Commit:
         """Decode the events of a record."""

@@ -7,9 +7,9 @@ copies the index but shares the attempts that cannot change any more. Data frame
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, overload
 
 from msgspec import Struct, field
 
@@ -89,6 +89,37 @@ class Attempt(Struct):
         return found
 
 
+class Prefix(Sequence[str]):
+    """The first `count` names of a list that only ever grows; it is shared, not copied."""
+
+    __slots__ = ("_base", "_count")
+
+    def __init__(self, base: list[str], count: int) -> None:
+        self._base, self._count = base, count
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self._base[i] for i in range(*index.indices(self._count))]
+        if not -self._count <= index < self._count:
+            raise IndexError(index)
+        return self._base[index if index >= 0 else self._count + index]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    def __repr__(self) -> str:
+        return f"Prefix({list(self)!r})"
+
+
 class AttemptsView(Mapping[str, Attempt]):
     """The first `count` attempts of a growing dict, with copies of those that were undecided when it was taken."""
 
@@ -111,7 +142,8 @@ class AttemptsView(Mapping[str, Attempt]):
 
 
 class Trajectory(Struct):
-    """All attempts of a run in planning order and what became of them."""
+    """All attempts of a run in planning order and what became of them. `accepted` has the names of each trace's
+    accepted ones in the order of acceptance (over `accepted_names`, which grows)."""
 
     started: RunStarted | None = None
     started_at: float = 0.0
@@ -119,7 +151,8 @@ class Trajectory(Struct):
     attempts: Mapping[str, Attempt] = field(default_factory=dict)
     undecided: dict[str, Attempt] = field(default_factory=dict)
     baseline: Attempt | None = None
-    accepted: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    accepted: dict[int, Prefix] = field(default_factory=dict)
+    accepted_names: dict[int, list[str]] = field(default_factory=dict)
     best: str = ""
     ended: int = 0
     selecting: str = ""
@@ -303,7 +336,9 @@ def _accepted(t: Trajectory, e: Event, p: AttemptAccepted) -> None:
     a.accepted, a.gain, a.noise, a.rule, a.reason, a.ended_at = True, p.gain, p.noise, p.rule, p.reason, e.active
     t.ended += 1
     t.undecided.pop(a.id, None)
-    t.accepted[a.trace] = (*t.accepted.get(a.trace, ()), a.id)
+    names = t.accepted_names.setdefault(a.trace, [])
+    names.append(a.id)
+    t.accepted[a.trace] = Prefix(names, len(names))
     best = t.best_attempt()
     if a.score is not None and (best is None or best.score is None or t.gain(a.score, best.score) > 0):
         t.best = a.id
