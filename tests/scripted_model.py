@@ -17,6 +17,11 @@ from typing import Any
 from tests.llm_server import Call, LLMServer, Reply
 from tests.plugins.mutator.llm.programs import broken_syntax, crashing, fenced, reference
 
+CALLS = (
+    *("scenario", "scenario_challenges", "feedback_challenges", "hypotheses", "critique", "rewrite", "selection"),
+    *("sketch", "merge", "code", "repair", "review", "feedback", "pick"),
+)
+"""Every call of the method but the one of its ablation (`change`)."""
 SCORES = {"alignment": 8, "impact": 6, "novelty": 7, "feasibility": 9, "risk_reward": 5}
 COMPONENTS = ("model", "features", "training", "target", "ensemble", "data", "workflow")
 SCENARIO = (

@@ -12,11 +12,13 @@ import msgspec
 import pytest
 
 from gome.events import Draw, Event, Payload, StepPlanned
+from gome.kernel.calls import Calls
 from gome.kernel.discovery import codec_for
 from gome.kernel.plugin import Plugin
 from gome.kernel.replay import Verdict, Verifier
 from gome.kernel.testing import conform
 from tests.recorded.corpus import Corpus, load, names
+from tests.scripted_model import CALLS
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,19 @@ async def test_a_recorded_run_verifies_with_todays_code(name: str) -> None:
     verdict = verify(corpus, list(corpus.plugins))
     assert verdict.ok, [d.sentence(corpus.run) for d in verdict.divergences]
     assert verdict.finished and verdict.decisions > 20
+
+
+async def test_the_scripted_run_makes_every_call_of_the_method_and_says_what_it_is() -> None:
+    corpus = await load("scripted-0.2.0")
+    calls = Calls()
+    codec = codec_for(corpus.plugins)
+    for sealed in corpus.records:
+        for event in codec.commit(sealed, corpus.texts.__getitem__).events:
+            calls.apply(event)
+    rows = {row.name: row for row in calls.rows()}
+    assert set(rows) == set(CALLS) and all(row.answered == row.asked for row in rows.values())
+    assert {model for row in rows.values() for model in row.models} == {"scripted-1"}
+    assert "not a model's work" in (ROOT / "tests/recorded/scripted-0.2.0/ABOUT.md").read_text()
 
 
 @pytest.mark.parametrize("name", names())
