@@ -1,4 +1,5 @@
 # make run    install what is needed into .venv and optimise a real task
+# make llm    a small task with a language model (MODEL=… BASE_URL=…), and which of its calls worked
 # make test   the test suite, torch included      make slow    tests that take minutes
 #             ARGS="-k name" chooses tests, WORKERS=8 runs that many at once, WORKERS=0 one by one (for --pdb)
 # make check  ruff, mypy, generated pages         make fix     let ruff put right what it can
@@ -12,14 +13,22 @@ INSTALLED := pyproject.toml constraints.txt
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 TASK ?= ames
 ARGS ?=
+# The endpoint of `make llm`; what is not named here comes from gome.toml and the environment.
+ENDPOINT = $(if $(MODEL),--model "$(MODEL)") $(if $(BASE_URL),--base-url "$(BASE_URL)")
+LLM_RUN := llm-$(shell date +%m%d-%H%M%S)
 # Processes that share the tests. Many tests start programs of their own, so more of them than cores do not pay.
 WORKERS ?= 2
 
-.PHONY: run test slow check fix bench clean
+.PHONY: run llm test slow check fix bench clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.gome-run
 	@$(BIN)/gome run $(TASK) $(ARGS)
+
+llm: $(VENV)/.gome-run
+	-@$(BIN)/gome doctor $(ENDPOINT)
+	@$(BIN)/gome run attrition --profile gome --steps 3 --traces 1 --run $(LLM_RUN) $(ENDPOINT) $(ARGS)
+	@$(BIN)/gome show $(LLM_RUN) --calls
 
 test: $(VENV)/.gome-test
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)

@@ -43,7 +43,8 @@ def check_models(plugins: Sequence[Plugin], tables: Mapping[str, Any], budget: B
     roles: tuple[CompletionRole, ...] = get_args(CompletionRole)
     if not all(settings.model_for(role) for role in roles):
         who = " and ".join(f"{p.role} {p.name}" for p in askers) or "this run"
-        raise UsageError(f"{who} asks a language model, and none is set: name one with --model (completion.model)")
+        ask = "ask" if len(askers) > 1 else "asks"
+        raise UsageError(f"{who} {ask} a language model, and none is set: name one with --model (completion.model)")
     if budget.money is None:
         return
     for model in dict.fromkeys(settings.model_for(role) for role in roles):

@@ -262,6 +262,7 @@ def scripted(kind: str = "regression", *, rounds: int = 250, trouble: Trouble = 
         "feedback": VERDICT,
         "review": REVIEW,
         "pick": _pick,
+        "doctor": {"city": "Paris", "letters": 5},
     }
     for name, reply in replies.items():
         server.on(lambda call, wanted=name: call.schema_name == wanted, reply)

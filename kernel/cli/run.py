@@ -45,6 +45,11 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--fallback", default="", metavar="NAME", help="Reasoner that goes on when the model is gone for good.")
 @click.option("--model", default="", metavar="NAME", help="Language model that is asked.")
 @click.option("--base-url", default="", metavar="URL", help="Where it is asked (any OpenAI-compatible endpoint).")
+@click.option(
+    "--share",
+    type=click.Choice(["none", "schema", "sample"]),
+    help="What prompts may hold of the data (default schema: no rows).",
+)
 @click.option("--profile", default="", metavar="NAME", help="Named set of settings (default robust).")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. guard.enabled=false.")
 @click.option("--split-seed", type=int, metavar="N", help="Another split into training and hidden rows.")
@@ -121,6 +126,8 @@ def _request(flags: dict[str, Any], settings: Settings) -> Request:
     )
     asking, _, recording = str(flags["completions"]).partition(":")
     tables = dict(settings.plugins)
+    if flags["share"]:
+        tables["completion"] = {**tables.get("completion", {}), "share": flags["share"]}
     if recording:
         tables[asking] = {**tables.get(asking, {}), "run": recording}
     named = {"search": flags["search"], "reasoner": flags["reasoner"], "completion": asking}

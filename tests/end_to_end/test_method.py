@@ -7,7 +7,9 @@ that a run with trouble goes on, verifies, and can be run again without a networ
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from tests.end_to_end.conftest import Terminal, write_table
 from tests.llm_server import Call, Reply
 from tests.scripted_model import CALLS, Trouble, scripted
 
+ROOT = Path(__file__).parents[2]
 KEY = "sk-nobody-may-see-this-2"
 TASK = ("run", "houses.csv", "--target", "price", "--profile", "gome", "--traces", "2")
 QUICK = (
@@ -120,6 +123,22 @@ def test_a_dry_run_says_what_the_calls_will_come_to(terminal: Terminal, monkeypa
     assert "for 10 steps:" in done.stdout and "about" in done.stdout and "USD" in done.stdout
     unknown = terminal.gome(*steps(10, *flags))
     assert "price unknown" in unknown.stdout and "0.000 USD" not in unknown.stdout
+
+
+def test_make_llm_asks_the_doctor_runs_a_small_task_and_reports_every_call(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("GOME_HOME", str(terminal.folder / "home"))
+    with scripted("binary", rounds=5) as server:
+        bin = Path(sys.executable).parent
+        named = ("MODEL=scripted-1", f"BASE_URL={server.url}", f"BIN={bin}", "LLM_RUN=tried")
+        quick = f"ARGS=--set reruns.policy=best_validation --set guard.seeds=1 --out {terminal.folder}"
+        command = ["make", "-o", f"{os.environ.get('VIRTUAL_ENV') or '.venv'}/.gome-run", "llm", *named, quick]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ok  model" in done.stdout and "attrition: done" in done.stdout
+    assert "scenario_challenges" in done.stdout and "unknown" in done.stdout
 
 
 # Trouble.
