@@ -109,11 +109,14 @@ def choose(
     extra: Sequence[str] | None = None,
     fallbacks: Mapping[str, str] | None = None,
 ) -> list[Plugin]:
-    """The plugins of a run: one per role (as `named`, else the role's default), optional roles where a chosen plugin
-    needs them or somebody names one, and those of group `gome.plugins` (`extra` names them; None: all that load),
-    preceded by the kernel's own. `fallbacks` maps roles to plugins that stand by. Raises `PluginError`."""
+    """The plugins of a run: one per role (as `named`, else as a named one pairs with, else the role's default),
+    optional roles where a chosen plugin needs them or somebody names one, and those of group `gome.plugins` (`extra`
+    names them; None: all that load), preceded by the kernel's own. `fallbacks` maps roles to plugins that stand by.
+    Raises `PluginError`."""
     available = list(found)
     chosen: list[Plugin] = [lifecycle]
+    asked = [_one(available, role, named[role]) for role in RUN_ROLES if named.get(role)]
+    named = {**{role: name for plugin in asked for role, name in plugin.pairs.items()}, **named}
     for role in RUN_ROLES:
         chosen.append(_one(available, role, named.get(role, "")))
     needed = {role for plugin in chosen for role in plugin.needs}

@@ -9,7 +9,7 @@ without arguments that returns one. A reasoner may instead be any object with `p
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -202,9 +202,9 @@ class Plugin:
     arguments. `effects` lists the intents that `perform` carries out. `emits` registers payload types of its own with
     the codec. `settings` is a msgspec struct with defaults for its table in the settings. `commands` adds CLI verbs,
     `checks` lines to `gome doctor`.
-    `calls(tables, task)` forecasts its calls to language models from the run's settings.
-    `default` marks the one that a role takes when none is named. `needs` names optional roles (`completion`) that a run
-    with this plugin must fill.
+    `calls(tables, task)` forecasts its calls to language models from the run's settings. `default` marks the one that a
+    role takes when none is named. `needs` names optional roles (`completion`) that a run with this plugin must fill;
+    `pairs` names plugins of other roles that it works with (role → name), which are taken where nobody names others.
     """
 
     name: str
@@ -224,6 +224,7 @@ class Plugin:
     checks: Callable[[], Sequence[Check]] | None = None
     default: bool = False
     needs: tuple[Role, ...] = ()
+    pairs: Mapping[Role, str] = field(default_factory=dict)
     calls: Callable[[dict[str, Any], Task], Sequence[Calls]] | None = None
     modules: tuple[str, ...] = field(default=())
     """Packages whose source the pin's digest covers; empty means the package that defines `decide` or `perform`."""

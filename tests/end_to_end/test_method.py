@@ -23,7 +23,7 @@ from tests.scripted_model import CALLS, Trouble, scripted
 
 ROOT = Path(__file__).parents[2]
 KEY = "sk-nobody-may-see-this-2"
-TASK = ("run", "houses.csv", "--target", "price", "--profile", "gome", "--traces", "2")
+TASK = ("run", "houses.csv", "--target", "price", "--reasoner", "gome", "--traces", "2")
 QUICK = (
     *("--set", "sandbox.debug_rows=60", "--set", "guard.seeds=1", "--set", "guard.repeats=0"),
     *("--set", "reruns.policy=opinion", "--set", "guard.audit_above=99"),
@@ -248,10 +248,8 @@ def test_profiles_of_the_paper_run_with_the_model_and_change_what_they_should(
     made: dict[str, set[str]] = {}
     for profile in ("no-reasoning", "no-memory"):
         with scripted(rounds=10) as server:
-            asking = ("--model", "scripted-1", "--base-url", server.url, "--reasoner", "gome", "--set", "mutator=llm")
-            flags = [f for f in steps(2, "--run", profile, *asking)]
-            flags[flags.index("--profile") + 1] = profile
-            assert terminal.lines(*flags)[-1]["outcome"] == "done"
+            asking = ("--model", "scripted-1", "--base-url", server.url, "--profile", profile)
+            assert terminal.lines(*steps(2, "--run", profile, *asking))[-1]["outcome"] == "done"
         made[profile] = {row["name"] for row in terminal.lines("show", profile, "--calls")}
     assert "change" in made["no-reasoning"] and not made["no-reasoning"] & {"hypotheses", "selection", "sketch"}
     assert "hypotheses" in made["no-memory"]

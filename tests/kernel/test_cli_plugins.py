@@ -49,6 +49,16 @@ def test_a_stranger_is_chosen_by_name_and_never_by_default(examples: Path) -> No
         choose(found, {"reasoner": "hench"})
 
 
+def test_a_named_plugin_brings_those_it_works_with_unless_others_are_named() -> None:
+    found = discover()
+
+    def mutator(**named: str) -> str:
+        return next(p.name for p in choose(found, named) if p.role == "mutator")
+
+    assert mutator() == "pipeline" and mutator(reasoner="gome") == "llm"
+    assert mutator(reasoner="gome", mutator="pipeline") == "pipeline"
+
+
 def test_the_pin_of_a_stranger_covers_its_source(examples: Path) -> None:
     hunch = next(f.plugin for f in discover() if f.name == "hunch")
     assert hunch is not None and hunch.modules == ("gome_example_plugins.hunch",)

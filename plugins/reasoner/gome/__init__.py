@@ -66,6 +66,7 @@ plugin = Plugin(
     emits=(ScenarioRequested, ScenarioAnalysed, ScenarioFailed),
     settings=Settings,
     needs=("completion",),
+    pairs={"mutator": "llm"},
     calls=_calls,
     modules=("gome.plugins.reasoner.gome",),
 )
