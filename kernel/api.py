@@ -8,6 +8,7 @@ print(result.score, result.program); result.predict("new.csv")
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ from gome.kernel.connect import Connection, connect, grades
 from gome.kernel.errors import GomeError, UsageError
 from gome.kernel.profiles import find_profile
 from gome.kernel.report import report
-from gome.kernel.results import Summary, folder_for, summarise, write
+from gome.kernel.results import Summary, folder_for, summarise, takes_tables, write
 from gome.kernel.settings import Settings, load, seconds
 from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Launcher, Request
 from gome.kernel.tasks import TaskOptions
@@ -123,17 +124,25 @@ class Result:
 
     def predict(self, table: str | Path | pandas.DataFrame) -> pandas.DataFrame:
         """Fit the program on the run's training table and predict another one (a CSV path or a frame with the feature
-        columns). Runs the program as you, outside the sandbox; it takes as long as one execution."""
+        columns). Runs the program as you, outside the sandbox; it takes as long as one execution. A program that takes
+        no arguments, as models write them, is given that table in the place of the test table."""
         import pandas
 
+        frame = table if isinstance(table, pandas.DataFrame) else pandas.read_csv(table)
+        if self.task.id not in frame:
+            frame = frame.assign(**{self.task.id: range(len(frame))})
+        train = self.folder / "input" / "train.csv"
         with tempfile.TemporaryDirectory(prefix="gome-predict-") as scratch:
-            test, out = Path(scratch) / "test.csv", Path(scratch) / "out.csv"
-            frame = table if isinstance(table, pandas.DataFrame) else pandas.read_csv(table)
-            if self.task.id not in frame:
-                frame = frame.assign(**{self.task.id: range(len(frame))})
+            given = Path(scratch) / "input"
+            shutil.copytree(self.folder / "input", given)
+            test, out = given / "test.csv", Path(scratch) / "submission.csv"
             frame.to_csv(test, index=False)
-            train = self.folder / "input" / "train.csv"
-            command = [sys.executable, str(self.program), "--train", str(train), "--test", str(test), "--out", str(out)]
+            sample = pandas.read_csv(given / "sample_submission.csv", nrows=1)
+            blank = {c: sample[c].iloc[0] for c in sample.columns if c != self.task.id}
+            frame[[self.task.id]].assign(**blank).to_csv(given / "sample_submission.csv", index=False)
+            command = [sys.executable, str(self.program)]
+            if takes_tables(self.program.read_text()):
+                command += ["--train", str(train), "--test", str(test), "--out", str(out)]
             done = subprocess.run(command, capture_output=True, text=True, cwd=scratch, check=False)
             if done.returncode != 0:
                 last = done.stderr.strip().splitlines()[-1:] or ["no message"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gome.events import Trajectory
-from gome.kernel.results import Gain, Summary
+from gome.kernel.results import Gain, Summary, takes_tables
 
 
 def number(value: float | None, sign: str = "") -> str:
@@ -93,10 +93,15 @@ def report(s: Summary, t: Trajectory) -> str:
             cells = f"| {c.attempt} | {number(c.score)} | {number(c.difference, '+')} | {number(c.se)} | {c.reruns} |"
             out.append(f"{cells} {c.audited or '–'} |")
         seeds = ", ".join(map(str, t.selected.seeds))
+        more = (
+            ""
+            if not takes_tables(str(t.selected.program))
+            else ("; with `--train`, `--test`, `--out` it fits and scores other tables")
+        )
         out += [
             "",
-            f"`best_program.py` reproduces `submission.csv` (seeds {seeds}; same machine class, versions and "
-            "`GOME_THREADS`); with `--train`, `--test`, `--out` it fits and scores other tables.",
+            f"`best_program.py`, run in this folder, reproduces `submission.csv` (seeds {seeds}; same machine class, "
+            f"versions and `GOME_THREADS`){more}.",
             "",
         ]
     out += _choices(s)

@@ -170,6 +170,11 @@ def _copy(artifacts: Artifacts, artifact: Artifact, target: Path) -> None:
     target.chmod(0o644)
 
 
+def takes_tables(program: str) -> bool:
+    """Whether a program can be given other tables by `--train`, `--test` and `--out`; rendered ones can."""
+    return all(f'"{flag}"' in program for flag in ("--train", "--test", "--out"))
+
+
 def requirements(t: Trajectory) -> str:
     """What the program needs, with the versions it was executed under."""
     versions = selected_execution(t).versions if t.selected and selected_execution(t) else {}

@@ -13,10 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import pandas
 import pytest
 
+from gome.kernel.api import Result
 from tests.end_to_end.conftest import Terminal, write_table
 from tests.llm_server import Call, Reply
 from tests.scripted_model import CALLS, Trouble, scripted
@@ -67,6 +70,15 @@ def test_the_run_hands_in_a_program_that_a_model_wrote(told: Told) -> None:
     assert "GOME_PARTITION" in program
     assert told.summary["calls"] == len(told.asked) > 20
     assert told.summary["money"] is None, "an unknown price is unknown"
+
+
+def test_the_program_predicts_another_table_although_it_takes_no_arguments(told: Told) -> None:
+    folder = told.terminal.folder / Path(told.summary["folder"]).name
+    result = Result(cast(Any, None), cast(Any, None), cast(Any, SimpleNamespace(id="id")), folder)
+    table = pandas.read_csv(told.terminal.folder / "houses.csv").drop(columns="price").head(17)
+    found = result.predict(table)
+    assert len(found) == 17 and (found["price"] > 0).all()
+    assert "--train" not in (folder / "REPORT.md").read_text()
 
 
 def test_every_call_of_the_method_is_made_and_counted(told: Told) -> None:
