@@ -134,9 +134,21 @@ class Codec:
         self._own_texts = {kind: _own_texts(kind) for kind in self.types.values()}
 
     def saying(self, id: str, payload: Payload, *, cause: str = "", corr: str = "", cost: Cost | None = None) -> Saying:
-        """Encode one payload as an event of a draft."""
+        """Encode one payload as an event of a draft. Raises `CodecError` for what would not read back the same type: a
+        record that nobody can decode would cost the whole run."""
         kind = type(payload)
-        return Saying(id, kind.__name__, kind.version, encode_value(payload), cause, corr, cost)
+        name = kind.__name__
+        if self.types.get(name) is not kind:
+            raise CodecError(f"a {name} is no event that this run knows; a plugin lists types of its own in `emits`")
+        try:
+            data = encode_value(payload)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise CodecError(f"a {name} cannot be written: {error}") from error
+        try:
+            self.decode(name, kind.version, data)
+        except CodecError as error:
+            raise CodecError(f"a {name} does not fit its type and cannot be recorded: {error.__cause__}") from error
+        return Saying(id, name, kind.version, data, cause, corr, cost)
 
     def decode(
         self, kind: str, version: int, data: bytes, resolve: Callable[[str], str] | None = None

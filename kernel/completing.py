@@ -55,10 +55,15 @@ class ReplyError(ValueError):
 
 
 def schema_of(reply: type) -> dict[str, Any]:
-    """JSON schema of a reply's type, with every definition it refers to under `$defs`; {} for plain text."""
+    """JSON schema of a reply's type, with every definition it refers to under `$defs`; {} for plain text. Raises
+    `UsageError` for a type that has none."""
     if reply is str:
         return {}
-    (schema,), components = msgspec.json.schema_components([reply], ref_template="#/$defs/{name}")
+    try:
+        (schema,), components = msgspec.json.schema_components([reply], ref_template="#/$defs/{name}")
+    except TypeError as error:
+        name = getattr(reply, "__name__", repr(reply))
+        raise UsageError(f"no reply can be a {name}: {str(error).split(chr(10))[-1]}; use a msgspec.Struct") from error
     if "$ref" in schema:
         schema = dict(components.pop(schema["$ref"].rpartition("/")[2]))
     return {**schema, **({"$defs": components} if components else {})}

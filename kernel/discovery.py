@@ -7,15 +7,18 @@ loaded, for tests and for finding a culprit.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import importlib.util
+import inspect
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -52,23 +55,57 @@ def _load(entry: EntryPoint, role: Role) -> Plugin:
     value = entry.load()
     if isinstance(value, Plugin):
         plugin = value
-    elif role == "reasoner" and hasattr(value, "propose") and hasattr(value, "reflect"):
-        reasoner = value() if isinstance(value, type) else value
-        needs = tuple(getattr(reasoner, "needs", ()))
-        plugin = as_plugin(reasoner, name=entry.name, needs=needs, modules=(entry.module,))
+    elif role == "reasoner" and (hasattr(value, "propose") or hasattr(value, "reflect")):
+        plugin = _reasoner(entry, value() if isinstance(value, type) else value)
     elif callable(value):
         plugin = value()
     else:
         raise TypeError(f"it names a {type(value).__name__}, not a Plugin or a function that returns one")
     if not isinstance(plugin, Plugin):
-        raise TypeError(f"it returned a {type(plugin).__name__}, not a Plugin")
+        what = f"a {type(plugin).__name__}"
+        if role == "reasoner":
+            raise TypeError(f"it makes {what}, which is neither a Plugin nor has propose and reflect")
+        hint = f"; a reasoner belongs into {GROUPS['reasoner']}" if hasattr(plugin, "propose") else ""
+        raise TypeError(f"it makes {what}, not a Plugin{hint}")
     if plugin.role != role:
         raise TypeError(f"its role is {plugin.role}, but it is registered in {GROUPS[role]}")
     if plugin.name != entry.name:
         raise TypeError(f"it calls itself {plugin.name}, but is registered as {entry.name}")
     if plugin.effects and plugin.perform is None:
         raise TypeError("it declares effects but has no perform")
+    if isinstance(plugin.needs, str) or not set(plugin.needs) <= set(OPTIONAL_ROLES):
+        raise TypeError(f"its needs are {plugin.needs!r}; what can be needed is {OPTIONAL_ROLES!r}")
     return plugin
+
+
+def _reasoner(entry: EntryPoint, reasoner: Any) -> Plugin:
+    """A plugin around an object with `propose` and `reflect`; its text is the first line of its own or its module's."""
+    for name in ("propose", "reflect"):
+        function = getattr(reasoner, name, None)
+        if not callable(function):
+            raise TypeError(f"it has no {name}(context)")
+        try:
+            inspect.signature(function).bind(None)
+        except TypeError as error:
+            raise TypeError(f"its {name} does not take one argument, the context: {error}") from error
+    text = type(reasoner).__doc__ or getattr(sys.modules.get(type(reasoner).__module__), "__doc__", None) or ""
+    summary = next(iter(text.strip().splitlines()), "")
+    needs = getattr(reasoner, "needs", ())
+    needs = tuple(needs) if isinstance(needs, list) else needs
+    return as_plugin(reasoner, name=entry.name, summary=summary, needs=needs, modules=(entry.module,))
+
+
+def _astray() -> Iterator[Found]:
+    """Entry points in groups that look like ours and are none, which nobody would ever load."""
+    groups = {group: role for role, group in GROUPS.items()}
+    for group in sorted(g for g in entry_points().groups if g.startswith("gome.") and g not in groups):
+        near = difflib.get_close_matches(group, groups, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(groups)}"
+        role = groups[near[0]] if near else "plugin"
+        error = f"there is no group {group}; {hint}"
+        for entry in sorted(entry_points(group=group)):
+            about = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
+            yield Found(group, role, entry.name, entry.value, *about, None, error)
 
 
 def discover() -> list[Found]:
@@ -99,6 +136,7 @@ def discover() -> list[Found]:
                     error,
                 )
             )
+    found += [f for f in _astray() if not only or f.name in only]
     return found
 
 

@@ -23,6 +23,7 @@ import structlog
 from gome.events import (
     AlarmRang,
     AlarmRequested,
+    CodecError,
     Commit,
     Cost,
     Draft,
@@ -44,7 +45,7 @@ from gome.events import (
     started_id,
 )
 from gome.kernel.diagnostics import redact
-from gome.kernel.errors import ChildEffectFailed, SandboxUnavailable, leaves
+from gome.kernel.errors import ChildEffectFailed, GomeError, PluginError, SandboxUnavailable, UsageError, leaves
 from gome.kernel.live import LiveRun
 from gome.kernel.plugin import (
     Artifacts,
@@ -61,6 +62,8 @@ from gome.kernel.state import OpenIntent
 
 BACKOFF = (0.5, 2.0, 8.0)
 """Seconds to wait before the second, third and every further attempt."""
+FINAL = (SandboxUnavailable, UsageError, PluginError)
+"""Errors that no further attempt would mend."""
 
 
 class Pool(Protocol):
@@ -132,7 +135,8 @@ class Performer:
             return
         performer = self.shop.performer(found.event.type, found.event.by)
         if performer is None:
-            await self._result(found, "kernel", self._failed(found, 0, "no plugin here performs it"))
+            why = f"no plugin here performs it; a plugin that asks for {found.event.type} names its role in `needs`"
+            await self._result(found, "kernel", self._failed(found, 0, why))
             return
         plugin, effect = performer
         with self.live.until_settled(intent) as scope:
@@ -176,11 +180,10 @@ class Performer:
         ctx = self._context(found, plugin, number, slot)
         try:
             answer = await plugin.perform(found.event, ctx)
-        except SandboxUnavailable as error:
-            await self._result(found, plugin, self._failed(found, number, str(error)))
-            return True
-        except Exception as error:
-            text = redact("; ".join(f"{type(leaf).__name__}: {leaf}" for leaf in leaves(error)))
+        except FINAL as error:
+            return await self._gave_up(found, plugin, number, error)
+        except (Exception, SystemExit) as error:  # a plugin that exits must not take the run with it
+            text = redact("; ".join(f"{type(leaf).__name__}: {leaf}{_place(leaf, plugin)}" for leaf in leaves(error)))
             self.log.warning("attempt failed", kind=found.event.type, attempt=number, error=text)
             self.log.debug("traceback", trace=redact("".join(traceback.format_exception(error))))
             if number >= effect.attempts:
@@ -189,7 +192,20 @@ class Performer:
             await self._attempt_failed(found, plugin, number, text)
             return False
         result = answer if isinstance(answer, Result) else Result(answer)
-        await self._result(found, plugin, result.payload, result.cost, effect)
+        try:
+            said = self._said(found, result.payload, result.cost)
+        except CodecError as error:
+            return await self._gave_up(found, plugin, number, error, result.cost)
+        await self._record(found, plugin, said, effect)
+        return True
+
+    async def _gave_up(
+        self, found: OpenIntent, plugin: Plugin, number: int, error: Exception, cost: Cost | None = None
+    ) -> bool:
+        """An error that another attempt would meet again."""
+        text = redact(str(error))
+        self.log.warning("effect failed", kind=found.event.type, plugin=plugin.name, error=text)
+        await self._record(found, plugin, self._said(found, self._failed(found, number, text), cost))
         return True
 
     def _context(self, found: OpenIntent, plugin: Plugin, number: int, slot: int | None) -> Context:
@@ -297,21 +313,20 @@ class Performer:
         draft = self.live.scribe.draft("effect", plugin, event.id, [said], decider=plugin.name, attempt=number)
         await self.live.commit(draft, still=lambda: state.is_open(event.id))
 
-    async def _result(
-        self,
-        found: OpenIntent,
-        who: Plugin | str,
-        payload: Payload,
-        cost: Cost | None = None,
-        effect: Effect | None = None,
-    ) -> None:
+    async def _result(self, found: OpenIntent, who: Plugin | str, payload: Payload) -> None:
+        await self._record(found, who, self._said(found, payload))
+
+    def _said(self, found: OpenIntent, payload: Payload, cost: Cost | None = None) -> Saying:
+        event = found.event
+        return self.live.state.codec.saying(result_id(event.id), payload, cause=event.id, corr=event.corr, cost=cost)
+
+    async def _record(self, found: OpenIntent, who: Plugin | str, said: Saying, effect: Effect | None = None) -> None:
         """Spool, append, drop the spool."""
         event = found.event
-        said = self.live.state.codec.saying(result_id(event.id), payload, cause=event.id, corr=event.corr, cost=cost)
         number = max(found.starts, found.failures + 1)
         draft = self.live.scribe.draft("effect", who, event.id, [said], attempt=number)
         # A crash between here and the append repeats what is repeatable; what has cost something must not be lost.
-        spooled = cost is not None or (effect is not None and effect.policy != "repeatable")
+        spooled = said.cost is not None or (effect is not None and effect.policy != "repeatable")
         if spooled:
             self.shop.spool.put(self.live.run, event.id, msgspec.msgpack.encode(draft))
         await self._append_result(found, who, draft, spooled=spooled)
@@ -351,6 +366,20 @@ class Performer:
 def _attempt(event: Event) -> str:
     """The attempt an intent belongs to, for events that name it ("" where it has none)."""
     return str(getattr(event.payload, "attempt", ""))
+
+
+def _place(error: BaseException, plugin: Plugin) -> str:
+    """Where in a plugin's own source an error came up, as module and line; "" for errors that say enough."""
+    if isinstance(error, GomeError):
+        return ""
+    names = plugin.modules or (getattr(plugin.perform, "__module__", ""),)
+    packages = {name.partition(".")[0] for name in names if name}
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        module = str(frame.f_globals.get("__name__", ""))
+        if module.partition(".")[0] in packages:
+            place = f" ({module}, line {line})"
+    return place
 
 
 def _refusal(ledger: Ledger, intent: Intent) -> str:

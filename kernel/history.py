@@ -10,7 +10,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from gome.events import CODEC, Commit, RunStarted
+from gome.events import CODEC, Commit, RunStarted, Sealed
 from gome.kernel.errors import UnknownRun, UsageError
 from gome.kernel.log import EventLog
 from gome.kernel.log_file import FileLog
@@ -37,6 +37,12 @@ async def commits(log: EventLog, text: Callable[[str], str], run: str) -> AsyncI
         raise UnknownRun(f"there is no run {run!r} in {log.name}; `gome runs` lists them")
     async for sealed in log.read(run):
         yield CODEC.commit(sealed, text)
+
+
+async def records_of(path: Path) -> tuple[list[Sealed], Callable[[str], str]]:
+    """The records of the one run that a file holds, and what resolves texts moved out of them."""
+    log, run, resolve = await _file(path)
+    return [sealed async for sealed in log.read(run)], resolve
 
 
 async def _file(path: Path) -> tuple[FileLog, str, Callable[[str], str]]:

@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from gome.events import (
     CODEC,
     AttemptAccepted,
+    CodecError,
     Event,
     Head,
     RunFinished,
@@ -34,9 +35,9 @@ from gome.kernel.server import read_address
 if TYPE_CHECKING:
     from gome.kernel.connect import Connection
 
-VERSION = 1
+VERSION = 2
 
-State = Literal["open", "suspended", "done", "stopped", "failed"]
+State = Literal["open", "suspended", "done", "stopped", "failed", "damaged"]
 
 
 class Row(Struct):
@@ -59,9 +60,12 @@ class Row(Struct):
     scores: dict[str, float] = field(default_factory=dict)
 
     def take(self, sealed: Sealed) -> None:
-        """Fold the next record."""
-        for event in CODEC.commit(sealed).events:
-            self.apply(event)
+        """Fold the next record. One that does not decode damages its own run's row and no other."""
+        try:
+            for event in () if self.state == "damaged" else CODEC.commit(sealed).events:
+                self.apply(event)
+        except CodecError:
+            self.state = "damaged"
         self.head = sealed.head
         self.records += 1
 

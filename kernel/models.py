@@ -22,7 +22,7 @@ def overrides(plugins: Sequence[Plugin], model: str, base_url: str) -> dict[str,
         if model or base_url:
             raise UsageError(
                 f"{given} means nothing here: no plugin of this run asks a language model; name a reasoner or mutator "
-                "that does (`gome plugins`)"
+                'that does (`gome plugins`); one of your own says so with needs = ("completion",)'
             )
         return {}
     found: dict[str, dict[str, Any]] = {"completion": {"model": model}} if model else {}

@@ -39,6 +39,7 @@ from gome.events import (
     RecallRequested,
     Recollection,
     ReflectionRequested,
+    RunStarted,
     SelectionStarted,
     StepPlanned,
     SubmissionScored,
@@ -47,6 +48,7 @@ from gome.events import (
     Trajectory,
 )
 from gome.kernel.completing import Completer
+from gome.kernel.errors import PluginError
 from gome.kernel.loop import CompletionSettings, LoopSettings, completion_settings, loop_settings
 from gome.kernel.plugin import Context, Effect, Plugin, Role
 
@@ -168,32 +170,45 @@ class _Asking:
 
 def context_of(ctx: Context, attempt: str) -> ReasonContext:
     """What a reasoner is shown about an attempt, from what its effect is handed."""
-    found = ctx.trajectory.attempts[attempt]
-    profiled = ctx.trajectory.profiled
-    loop = loop_settings(ctx.started.settings)
+    return shown(attempt, ctx.trajectory, ctx.started, ctx.draw, ctx.settings, ctx.call)
+
+
+def shown(
+    attempt: str,
+    trajectory: Trajectory,
+    started: RunStarted,
+    draw: Draw,
+    settings: dict[str, Any],
+    call: Callable[[Intent], Awaitable[Payload]],
+) -> ReasonContext:
+    """What a reasoner is shown about an attempt of a trajectory."""
+    found = trajectory.attempts[attempt]
+    loop = loop_settings(started.settings)
     return ReasonContext(
-        task=ctx.started.task,
-        profile=profiled.profile if profiled else {},
-        trajectory=ctx.trajectory,
+        task=started.task,
+        profile=trajectory.profiled.profile if trajectory.profiled else {},
+        trajectory=trajectory,
         attempt=found,
-        parent=ctx.trajectory.attempts.get(found.parent),
+        parent=trajectory.attempts.get(found.parent),
         recollections=found.recollections if loop.memory else (),
-        budget_used=ctx.trajectory.budget_share(),
-        draw=ctx.draw,
-        settings=ctx.settings,
-        call=ctx.call,
+        budget_used=trajectory.budget_share(),
+        draw=draw,
+        settings=settings,
+        call=call,
         loop=loop,
-        completion=completion_settings(ctx.started.settings),
+        completion=completion_settings(started.settings),
     )
 
 
 def proposed(attempt: str, answer: Proposed) -> HypothesisProposed | ProposalFailed:
-    """What a reasoner's answer for a step says as an event."""
+    """What a reasoner's answer for a step says as an event. Raises `PluginError` for an answer of another type."""
     if answer is None:
         why = "the reasoner has nothing left to propose"
         return ProposalFailed(attempt=attempt, reason=why, exhausted=True)
     if isinstance(answer, Hypothesis):
         answer = Proposal(answer)
+    if not isinstance(answer, Proposal):
+        raise PluginError(f"propose returned {_kind(answer)}; return a Hypothesis, a Proposal or None")
     return HypothesisProposed(
         attempt=attempt,
         hypothesis=answer.hypothesis,
@@ -204,7 +219,9 @@ def proposed(attempt: str, answer: Proposed) -> HypothesisProposed | ProposalFai
 
 
 def reflected(attempt: str, feedback: Feedback) -> FeedbackGiven:
-    """What a reasoner's opinion of an attempt says as an event."""
+    """What a reasoner's opinion of an attempt says as an event. Raises `PluginError` for another type."""
+    if not isinstance(feedback, Feedback):
+        raise PluginError(f"reflect returned {_kind(feedback)}; return a Feedback")
     return FeedbackGiven(
         attempt=attempt,
         accept=feedback.accept,
@@ -215,11 +232,23 @@ def reflected(attempt: str, feedback: Feedback) -> FeedbackGiven:
     )
 
 
+def _kind(answer: object) -> str:
+    return "None" if answer is None else f"a {type(answer).__name__}"
+
+
 async def _ask(function: Callable[[ReasonContext], Any], context: ReasonContext) -> Any:
     """Call plain functions in a thread (they may take their time), coroutine functions here."""
     if inspect.iscoroutinefunction(function):
         return await function(context)
-    answer = await to_thread.run_sync(function, context)
+
+    def asked() -> Any:
+        try:
+            return function(context)
+        except StopIteration as error:  # of a `next` that found nothing; no future may hold one
+            raised = RuntimeError("StopIteration, of a next that found nothing")
+            raise raised.with_traceback(error.__traceback__) from None
+
+    answer = await to_thread.run_sync(asked)
     return await answer if inspect.isawaitable(answer) else answer
 
 

@@ -7,12 +7,14 @@ of compared. The process that drives a run holds its owner lock. Starting and re
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from gome.events import (
+    CodecError,
     DeciderFailed,
     Payload,
     RunResumed,
@@ -65,14 +67,14 @@ class Session:
                 group.start_soon(self.relay.keep)
             while True:
                 answer = state.answer()
-                if answer is not None and answer.error:
-                    await self._decider_failed(answer, nonce())
-                    raised = answer
+                ending = bool(self._suspending) or state.finished is not None or state.suspended != ""
+                if answer is not None and (answer.error or not ending):
+                    raised = await self._decide(answer)
+                if raised is not None:
+                    await self._decider_failed(raised, nonce())
                     break
-                if self._suspending or state.finished is not None or state.suspended:
+                if ending:
                     break
-                if answer is not None:
-                    await self._decide(answer)
                 self._begin(group)
                 if state.answer() is None and state.finished is None:
                     if self.camera is not None and self.camera.due():
@@ -103,17 +105,25 @@ class Session:
         for path in left.torn:
             self.log.warning("a spooled result is not whole; its effect is performed again", file=str(path))
 
-    async def _decide(self, answer: Answer) -> None:
-        """Append one decision, unless a copy of its decider has done so meanwhile."""
+    async def _decide(self, answer: Answer) -> Answer | None:
+        """Append one decision, unless a copy of its decider has done so meanwhile. Returns the answer where there is
+        nothing to append: its decider raised, or said what no record may hold."""
+        if answer.error:
+            return answer
+        try:
+            sayings = answer.sayings(self.live.state.codec)
+        except CodecError as error:
+            return replace(answer, error=f"{type(error).__name__}: {error}")
         cursor = next(c for c in self.live.state.cursors if c.plugin is answer.plugin)
         draft = self.live.scribe.draft(
             "decide",
             answer.plugin,
             answer.trigger.id,
-            answer.sayings(self.live.state.codec),
+            sayings,
             seen=answer.seen,
         )
         await self.live.commit(draft, still=lambda: cursor.holds(answer))
+        return None
 
     def _begin(self, group: anyio.abc.TaskGroup) -> None:
         """Start performing (or relay) every open intent that has not been begun by this process."""

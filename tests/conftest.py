@@ -38,6 +38,14 @@ def _settings_of_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True)
+def _diagnostics_of_nobody() -> Iterator[None]:
+    """A command that ran in this process has sent diagnostics to the stream its test had captured, which is closed."""
+    yield
+    if "structlog" in sys.modules:
+        sys.modules["structlog"].reset_defaults()
+
+
 @pytest.fixture(scope="session")
 def example_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder into which pip has installed the stranger's package; put it on PYTHONPATH, or use `examples`."""

@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from gome.events import Sealed
-from gome.kernel.log_memory import MemoryLog
-from gome.kernel.plugin import Plugin
 from gome.kernel.reasoning import as_plugin
-from gome.kernel.testing import MemoryArtifacts, drive, open_run, start
-from gome.kernel.timekeeping import VirtualTime
 from tests.architecture.tree import ROOT
-from tests.kernel import toy
 
 PAGE = ROOT / "plugins" / "README.md"
 PACKAGE = ROOT / "tests" / "examples" / "gome-example-plugins"
@@ -31,12 +22,13 @@ def blocks(page: Path, language: str) -> list[str]:
 def run(code: str, **given: Any) -> dict[str, Any]:
     """Execute a block and return its names."""
     names = {"__name__": "a_page", **given}
-    exec(compile(code, str(PAGE), "exec"), names)
+    exec(compile(code, str(PAGE), "exec", dont_inherit=True), names)
     return names
 
 
 def test_the_examples_on_the_page_are_the_installable_ones() -> None:
-    reasoner, observer, _ = blocks(PAGE, "python")
+    reasoner, asker, observer, _ = blocks(PAGE, "python")
+    assert asker == (PACKAGE / "gome_example_plugins" / "asker.py").read_text(encoding="utf-8")
     assert reasoner == (PACKAGE / "gome_example_plugins" / "hunch.py").read_text(encoding="utf-8")
     assert observer == (PACKAGE / "gome_example_plugins" / "cheer.py").read_text(encoding="utf-8")
     (toml,) = blocks(PAGE, "toml")
@@ -50,23 +42,14 @@ def test_a_reasoner_is_no_longer_than_is_said() -> None:
     assert as_plugin(run(blocks(PAGE, "python")[0])["Hunch"](), name="hunch").role == "reasoner"
 
 
-@pytest.mark.anyio
-async def test_the_test_on_the_page_passes() -> None:
-    _, observer, test = blocks(PAGE, "python")
-    plugin = run(observer)["plugin"]
-    assert isinstance(plugin, Plugin)
-    await run(test, plugin=plugin)["test_cheer_is_a_decider"](history())
-
-
-async def history() -> AsyncIterator[Sealed]:
-    """A recorded run of toy plugins, in which attempts are accepted."""
-    time, artifacts = VirtualTime(), MemoryArtifacts()
-    log = MemoryLog(clock=time.now)
-    live = await open_run(log, "r", toy.PLUGINS, artifacts, time)
-    await start(live, toy.started())
-    await drive(live, toy.world, time)
-    async for sealed in log.read("r"):
-        yield sealed
+def test_the_tests_on_the_page_pass() -> None:
+    hunch, asker, observer, tests = blocks(PAGE, "python")
+    names = run(tests, **{k: v for code in (hunch, asker, observer) for k, v in run(code).items() if k[0] != "_"})
+    names["RUN"] = str(ROOT / "tests" / "recorded" / "ames-0.1.0" / "run.jsonl")
+    found = [value for name, value in names.items() if name.startswith("test_")]
+    assert len(found) == 3
+    for test in found:
+        test()
 
 
 def test_the_reasoner_in_the_readme_is_the_one_on_the_page() -> None:

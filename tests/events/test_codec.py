@@ -119,6 +119,19 @@ def test_a_payload_of_another_shape_is_refused_with_its_type() -> None:
         CODEC.decode("StepPlanned", 1, b'{"attempt":1}')
 
 
+@pytest.mark.parametrize(
+    ("payload", "why"),
+    [
+        (NoteAdded(7), "a NoteAdded does not fit its type and cannot be recorded: Expected `str`, got `int`"),  # type: ignore[arg-type]
+        (NoteAdded({1: object()}), "a NoteAdded cannot be written: .* object is unsupported"),  # type: ignore[arg-type]
+        ({"text": "hello"}, "a dict is no event that this run knows"),
+    ],
+)
+def test_what_could_not_be_read_back_is_never_written(payload: Any, why: str) -> None:
+    with pytest.raises(CodecError, match=why):
+        CODEC.saying("id", payload)
+
+
 def test_two_types_of_one_name_cannot_be_in_one_codec() -> None:
     other = msgspec.defstruct("NoteAdded", [("text", str)], bases=(Payload,), frozen=True)
     with pytest.raises(CodecError, match="two payload types are called NoteAdded"):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import anyio
 import msgspec
 import pytest
 
 from gome.events import (
+    AttemptRejected,
     Budget,
     BudgetExhausted,
     Cost,
@@ -26,6 +27,7 @@ from gome.events import (
     ExecutionFinished,
     ExecutionRequested,
     Intent,
+    NoteAdded,
     Payload,
     Reservation,
     RunSuspended,
@@ -399,3 +401,51 @@ async def test_a_decider_that_raises_twice_suspends_the_run_with_its_traceback(t
     with anyio.fail_after(20):
         await session.drive(desk.nonce, resume=True)
     assert session.live.state.finished is not None and session.live.state.finished.outcome == "done"
+
+
+async def test_a_decision_that_no_record_may_hold_suspends_the_run_and_harms_no_record(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+
+    def wrong(state: object, event: Event, draw: object) -> list[Payload]:
+        return [AttemptRejected("a1", reason=7)]  # type: ignore[arg-type]
+
+    plugins = tuple(dataclasses.replace(p, decide=wrong) if p.name == "toy-judge" else p for p in toy.PLUGINS)
+    with pytest.raises(DeciderRaised, match="toy-judge raised CodecError: a AttemptRejected does not fit its type"):
+        await desk.drive(*plugins)
+    session = await desk.session(toy.PLUGINS)
+    with anyio.fail_after(20):
+        await session.drive(desk.nonce, resume=True)
+    assert session.live.state.finished is not None and session.live.state.finished.outcome == "done"
+
+
+@pytest.mark.parametrize("answer", [None, {"attempt": "a1"}, NoteAdded(7)])  # type: ignore[arg-type]
+async def test_a_result_that_no_record_may_hold_is_a_failed_effect_that_keeps_its_cost(
+    tmp_path: Path, answer: Any
+) -> None:
+    asked: list[int] = []
+
+    async def perform(event: Event, ctx: Context) -> Result:
+        asked.append(ctx.attempt)
+        return Result(answer, Cost(tokens_in=5))
+
+    desk = Desk(tmp_path)
+    await desk.drive(*with_runner(perform, attempts=3))
+    failed = await desk.events(EffectFailed)
+    assert len(failed) == len(asked) == 3 and set(asked) == {1}
+    errors = [e.payload.error for e in failed if isinstance(e.payload, EffectFailed)]
+    assert all("this run knows" in error or "does not fit its type" in error for error in errors)
+    assert [e.cost for e in failed] == [Cost(tokens_in=5)] * 3
+
+
+async def test_an_error_of_a_plugin_is_told_with_its_place_and_an_exit_is_one(tmp_path: Path) -> None:
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        if event.payload.attempt == "a1":
+            raise SystemExit("that is all")
+        return {}["nothing"]  # type: ignore[return-value,index]
+
+    desk = Desk(tmp_path)
+    await desk.drive(*with_runner(perform, attempts=1))
+    told = [e.payload.error for e in await desk.events(EffectFailed) if isinstance(e.payload, EffectFailed)]
+    assert told[0].startswith("SystemExit: that is all (tests.kernel.test_session, line ")
+    assert told[1].startswith("KeyError: 'nothing' (tests.kernel.test_session, line ")

@@ -1,1 +1,1 @@
-"""A reasoner and an observer, written outside gome."""
+"""Two reasoners and an observer, written outside gome."""
