@@ -51,7 +51,7 @@ from gome.kernel.tasks import TaskOptions
     help="What prompts may hold of the data (default schema: no rows).",
 )
 @click.option("--profile", default="", metavar="NAME", help="Named set of settings (default robust).")
-@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. guard.enabled=false.")
+@click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting, e.g. mutator=llm, guard.seeds=1.")
 @click.option("--split-seed", type=int, metavar="N", help="Another split into training and hidden rows.")
 @click.option("--max-cost", type=float, metavar="USD", help="Budget of money.")
 @click.option("--max-tokens", type=int, metavar="N", help="Budget of tokens.")
