@@ -49,6 +49,10 @@ _PLAIN = {
 }
 
 
+_Default = tuple[str, str, int]
+"""Module and name of a struct, and which of its defaults."""
+
+
 class _About(Struct, frozen=True):
     """The second line of a file, whose first one is the digest of all that follows. `plugins` maps the run's deciders
     to their digests, `emitting` are those of them whose types events may have; `code` is the digest of what all folds
@@ -61,17 +65,65 @@ class _About(Struct, frozen=True):
     emitting: tuple[str, ...]
 
 
+class _Covered:
+    """The packages that a snapshot's digests cover, those that every reader needs first."""
+
+    def __init__(self, packages: Iterable[str]) -> None:
+        self._names = {name: (rank, f"{name}.") for rank, name in enumerate(dict.fromkeys((*_SHARED, *packages)))}
+
+    def rank(self, module: str) -> int | None:
+        """The number of the first package that holds the module; None for what is not covered."""
+        return next(
+            (r for name, (r, prefix) in self._names.items() if module == name or module.startswith(prefix)), None
+        )
+
+
+def _defaults(covered: _Covered) -> dict[int, _Default]:
+    """Where the defaults of structs are found, by their identity; those that equal values share are left out."""
+    classes: list[type[Struct]] = [Struct]
+    for kind in classes:
+        classes += kind.__subclasses__()
+    ranks = {module: covered.rank(module) for module in {kind.__module__ for kind in classes}}
+    known = [(rank, kind) for kind in classes if (rank := ranks[kind.__module__]) is not None]
+    found: dict[int, _Default] = {}
+    for _, kind in sorted(known, key=lambda k: k[0]):  # a short text may be one object in several packages
+        for place, default in enumerate(kind.__struct_defaults__ if "<" not in kind.__qualname__ else ()):
+            if isinstance(default, float | int | str | tuple | Struct):
+                found.setdefault(id(default), (kind.__module__, kind.__qualname__, place))
+    for shared in (None, True, False, "", (), *range(-5, 257)):
+        found.pop(id(shared), None)
+    return found
+
+
+class _Pickler(pickle.Pickler):
+    """Keeps a default of a struct the same object. msgspec leaves out what *is* the default, so an equal copy would be
+    written where the original is not, and a decision that passes it on would not be the recorded bytes."""
+
+    def __init__(self, file: io.BytesIO, covered: _Covered) -> None:
+        super().__init__(file, protocol=5)
+        self._defaults = _defaults(covered)
+
+    def persistent_id(self, value: Any) -> _Default | None:
+        """See `pickle.Pickler.persistent_id`."""
+        return self._defaults.get(id(value))
+
+
 class _Unpickler(pickle.Unpickler):
     """Finds classes of the packages that a snapshot's digests cover, and containers; no function, nothing else."""
 
-    def __init__(self, file: io.BytesIO, packages: Iterable[str]) -> None:
+    def __init__(self, file: io.BytesIO, covered: _Covered) -> None:
         super().__init__(file)
-        self._packages = tuple({*_SHARED, *packages})
+        self._covered = covered
+
+    def persistent_load(self, default: _Default) -> Any:
+        """See `pickle.Unpickler.persistent_load`."""
+        module, name, place = default
+        return self.find_class(module, name).__struct_defaults__[place]
 
     def find_class(self, module: str, name: str) -> Any:
         """See `pickle.Unpickler.find_class`."""
         plain = name in _PLAIN.get(module, ())
-        if plain or module in self._packages or module.startswith(tuple(f"{p}." for p in self._packages)):
+        if plain or self._covered.rank(module) is not None:
             found = super().find_class(module, name)
             if isinstance(found, type) and (found.__module__, found.__qualname__) == (module, name):
                 return found
@@ -92,7 +144,8 @@ class Snapshots:
         fold, cursors = state.kept()
         body = io.BytesIO()
         # One pickler for both parts: what cursors share with the fold is written once.
-        pickler = pickle.Pickler(body, protocol=5)
+        emitting_first = sorted(plugins, key=lambda plugin: not plugin.emits)
+        pickler = _Pickler(body, _Covered(p for plugin in emitting_first for p in packages_of(plugin)))
         pickler.dump(fold)
         pickler.dump(cursors)
         about = _About(
@@ -151,8 +204,7 @@ class Snapshots:
                 return False
             if any(name not in named or pin(named[name]).digest != about.plugins[name] for name in needed):
                 return False
-            packages = [p for name in needed for p in packages_of(named[name])]
-            unpickler = _Unpickler(io.BytesIO(body), packages)
+            unpickler = _Unpickler(io.BytesIO(body), _Covered(p for n in needed for p in packages_of(named[n])))
             fold, cursors = unpickler.load(), unpickler.load() if deciders else {}
         except (msgspec.MsgspecError, pickle.UnpicklingError, ImportError, AttributeError, EOFError) as error:
             self._log.warning("a snapshot is damaged; the run is read from its start", run=state.run, why=str(error))

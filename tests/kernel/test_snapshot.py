@@ -129,6 +129,21 @@ def test_decisions_behind_a_snapshot_are_those_that_were_recorded(name: str, tmp
     assert verdict.ok and verdict.finished and verdict.decisions > 5
 
 
+@pytest.mark.parametrize("name", sorted(HISTORIES))
+def test_what_is_passed_on_from_a_snapshot_is_written_as_it_would_be_without_one(name: str, tmp_path: Path) -> None:
+    history = HISTORIES[name]
+    state, again = history.fold(history.empty(), history.records), history.empty()
+    snapshots = Snapshots(tmp_path)
+    snapshots.put(history.run, snapshots.take(state))
+    assert snapshots.restore(again, history.plugins)
+    # msgspec leaves out what is the default, not what equals it.
+    assert msgspec.json.encode(again.trajectory.selected) == msgspec.json.encode(state.trajectory.selected)
+    assert msgspec.json.encode(again.trajectory.started) == msgspec.json.encode(state.trajectory.started)
+    for one, two in zip(again.trajectory.attempts.values(), state.trajectory.attempts.values(), strict=True):
+        for field in ("hypothesis", "recollections", "code", "scored", "feedback"):
+            assert msgspec.json.encode(getattr(one, field)) == msgspec.json.encode(getattr(two, field))
+
+
 def test_whoever_only_shows_a_run_restores_the_fold_without_the_deciders(tmp_path: Path) -> None:
     history = HISTORIES["toy"]
     snapshots = Snapshots(tmp_path)
