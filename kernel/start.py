@@ -84,6 +84,13 @@ class Request:
     base_url: str = ""
     unsafe: bool = False
 
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for a budget that would end the run before its first step."""
+        for limit in self.budget.__struct_fields__:
+            allowed = getattr(self.budget, limit)
+            if allowed is not None and not allowed > 0:  # also where it is no number at all
+                raise UsageError(f"a budget of {allowed:g} {limit} allows nothing: give more than 0, or leave it out")
+
 
 @dataclass
 class Launch:

@@ -47,6 +47,19 @@ def bad_table(folder: Path, name: str, text: str) -> str:
     return name
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("--max-cost", "-1", "-1 money"),
+        ("--max-cost", "nan", "nan money"),
+        ("--max-tokens", "0", "0 tokens"),
+        ("--time", "0", "0 seconds"),
+    ],
+)
+def test_a_budget_that_allows_nothing_is_refused(terminal: Terminal, option: str, value: str, named: str) -> None:
+    refused(terminal, 2, f"a budget of {named} allows nothing", args=("run", "ames", option, value))
+
+
 def test_a_table_that_is_not_there(terminal: Terminal) -> None:
     refused(terminal, 2, "nowhere.csv", args=("run", "nowhere.csv", *PRICE))
 
