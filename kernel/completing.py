@@ -128,17 +128,18 @@ def money_of(price: Price | None, tokens_in: int, tokens_out: int, cached: int =
 
 @dataclass(frozen=True)
 class Completer:
-    """Asks on behalf of one effect. `call` is its `Context.call`, `attempt` the step it is for ("" for none)."""
+    """Asks on behalf of one effect; call it like a function. `call` is the effect's `Context.call`, `attempt` the step
+    it is for ("" for none)."""
 
     call: Callable[[Intent], Awaitable[Payload]]
     settings: CompletionSettings
     attempt: str = ""
 
     @overload
-    async def complete(self, name: str, *, system: str, user: str, role: CompletionRole = "researcher") -> str: ...
+    async def __call__(self, name: str, *, system: str, user: str, role: CompletionRole = "researcher") -> str: ...
 
     @overload
-    async def complete(
+    async def __call__(
         self,
         name: str,
         *,
@@ -149,7 +150,7 @@ class Completer:
         check: Callable[[T], None] | None = None,
     ) -> T: ...
 
-    async def complete(
+    async def __call__(
         self,
         name: str,
         *,

@@ -16,14 +16,13 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, cast, overload
+from typing import Any, Protocol, cast
 
 from anyio import to_thread
 
 from gome.events import (
     Attempt,
     Challenge,
-    CompletionRole,
     Draw,
     EffectCancelled,
     EffectFailed,
@@ -51,8 +50,6 @@ from gome.kernel.completing import Completer
 from gome.kernel.errors import PluginError
 from gome.kernel.loop import CompletionSettings, LoopSettings, completion_settings, loop_settings
 from gome.kernel.plugin import Context, Effect, Plugin, Role
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -99,34 +96,11 @@ class ReasonContext:
     loop: LoopSettings = field(default_factory=LoopSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
 
-    @overload
-    async def complete(self, name: str, *, system: str, user: str, role: CompletionRole = "researcher") -> str: ...
-
-    @overload
-    async def complete(
-        self,
-        name: str,
-        *,
-        system: str,
-        user: str,
-        reply: type[T],
-        role: CompletionRole = "researcher",
-        check: Callable[[T], None] | None = None,
-    ) -> T: ...
-
-    async def complete(
-        self,
-        name: str,
-        *,
-        system: str,
-        user: str,
-        reply: type[Any] = str,
-        role: CompletionRole = "researcher",
-        check: Callable[[Any], None] | None = None,
-    ) -> Any:
-        """Ask a language model; see `gome.kernel.completing.Completer.complete`."""
-        asking = Completer(self.call, self.completion, self.attempt.id)
-        return await asking.complete(name, system=system, user=user, reply=reply, role=role, check=check)
+    @property
+    def complete(self) -> Completer:
+        """Asks a language model: `await context.complete(name, system=..., user=..., reply=...)`; see
+        `gome.kernel.completing.Completer`."""
+        return Completer(self.call, self.completion, self.attempt.id)
 
     async def recall(self, candidates: Sequence[str], *, limit: int = 3) -> Sequence[Recollection]:
         """Ask the success memory what is worth knowing for some candidate hypotheses, at most `limit` attempts, most
@@ -252,6 +226,29 @@ async def _ask(function: Callable[[ReasonContext], Any], context: ReasonContext)
     return await answer if inspect.isawaitable(answer) else answer
 
 
+def _evolve(state: _Asking, event: Event) -> _Asking:
+    match event.payload:
+        case StepPlanned() as planned:
+            state.steps[planned.attempt] = planned
+        case MemoryRecalled(attempt=attempt) if attempt not in state.open:  # else the reasoner itself has asked
+            state.waiting.append(attempt)
+        case ProposalRequested(attempt=attempt):
+            state.open.add(attempt)
+            if attempt in state.waiting:
+                state.waiting.remove(attempt)
+        case HypothesisProposed(attempt=attempt) | ProposalFailed(attempt=attempt):
+            state.open.discard(attempt)
+        case (
+            EffectFailed(kind="ProposalRequested", attempt=attempt)
+            | EffectCancelled(kind="ProposalRequested", attempt=attempt)
+        ):
+            state.open.discard(attempt)
+        case SelectionStarted():
+            state.stopped = True
+            state.waiting.clear()
+    return state
+
+
 def as_plugin(
     reasoner: Reasoner,
     *,
@@ -267,28 +264,6 @@ def as_plugin(
     """Wrap a reasoner; one that calls `context.complete` says `needs=("completion",)` here or in an attribute `needs`.
     With `one_at_a_time` each proposal sees the ones before it, so that parallel traces never get
     the same idea; a slow reasoner is better asked in parallel."""
-
-    def evolve(state: _Asking, event: Event) -> _Asking:
-        match event.payload:
-            case StepPlanned() as planned:
-                state.steps[planned.attempt] = planned
-            case MemoryRecalled(attempt=attempt) if attempt not in state.open:  # else the reasoner itself has asked
-                state.waiting.append(attempt)
-            case ProposalRequested(attempt=attempt):
-                state.open.add(attempt)
-                if attempt in state.waiting:
-                    state.waiting.remove(attempt)
-            case HypothesisProposed(attempt=attempt) | ProposalFailed(attempt=attempt):
-                state.open.discard(attempt)
-            case (
-                EffectFailed(kind="ProposalRequested", attempt=attempt)
-                | EffectCancelled(kind="ProposalRequested", attempt=attempt)
-            ):
-                state.open.discard(attempt)
-            case SelectionStarted():
-                state.stopped = True
-                state.waiting.clear()
-        return state
 
     def decide(state: _Asking, event: Event, draw: Draw) -> list[Payload]:
         match event.payload:
@@ -328,7 +303,7 @@ def as_plugin(
         ),
         answers=(MemoryRecalled, HypothesisProposed, ProposalFailed, SubmissionScored, EffectFailed, EffectCancelled),
         initial=_Asking,
-        evolve=evolve,
+        evolve=_evolve,
         decide=decide,
         effects=(Effect(ProposalRequested), Effect(ReflectionRequested)),
         perform=perform,

@@ -59,14 +59,14 @@ async def perform(event: Event, ctx: Context) -> Payload:
     return await review(asked, Completer(ctx.call, settings, asked.attempt), situation, sketch, ran=ran)
 
 
-async def _write(asked: CodeRequested, ctx: Context, completer: Completer, situation: Situation) -> Payload:
+async def _write(asked: CodeRequested, ctx: Context, complete: Completer, situation: Situation) -> Payload:
     settings = settings_of(ctx.settings)
     attempt = ctx.trajectory.attempts[asked.attempt]
     attempts = ctx.trajectory.attempts
     parent, others = attempts.get(attempt.parent), [attempts[name] for name in attempt.parents if name in attempts]
     took = parent.execution.seconds if parent and parent.execution else 0.0
     author = Author(
-        completer=completer,
+        complete=complete,
         situation=situation,
         settings=settings,
         known=ctx.trajectory.programs,

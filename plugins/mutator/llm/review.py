@@ -41,16 +41,14 @@ def problem_of(review: Review) -> str:
 
 
 async def review(
-    asked: ReviewRequested, completer: Completer, situation: Situation, sketch: str, *, ran: bool
+    asked: ReviewRequested, complete: Completer, situation: Situation, sketch: str, *, ran: bool
 ) -> CodeReviewed:
     """Ask about a program that was written for `sketch`; `ran` says whether it came through a debug execution."""
     program = str(asked.program)
     values = {"sketch": middle(sketch, SKETCH), "program": program, "ran": ran}
     user = within(ROOM + len(program), "review", values)
     try:
-        reply = await completer.complete(
-            "review", system=situation.system("judge"), user=user, reply=Review, role="judge"
-        )
+        reply = await complete("review", system=situation.system("judge"), user=user, reply=Review, role="judge")
     except GomeError as error:
         return CodeReviewed(
             attempt=asked.attempt, digest=asked.program.digest, ok=True, problem=f"not reviewed: {error}"

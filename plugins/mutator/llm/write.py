@@ -48,7 +48,7 @@ class Author:
     `others` are programs to take parts from, `earlier` one line per earlier fault, `seconds` what the program to start
     from took (rounded, "" when unknown)."""
 
-    completer: Completer
+    complete: Completer
     situation: Situation
     settings: LlmSettings
     known: Mapping[str, str]
@@ -66,7 +66,7 @@ class Author:
 
     async def program(self, asked: CodeRequested) -> str:
         """Return a program that is new and has no fault that can be seen without running it. Raises `NoProgram` when
-        none comes, and what the completer raises when there is no reply."""
+        none comes, and what `complete` raises when there is no reply."""
         start = str(asked.program)
         turn, repeated = Turn(start, asked.problem, self.way(start)), False
         for _ in range(TURNS):
@@ -97,10 +97,10 @@ class Author:
         system, user = self.situation.system("developer"), self._user(asked, turn)
         name = "repair" if turn.problem else "code"
         if turn.way == "patch":
-            patch = await self.completer.complete(name, system=system, user=user, reply=Patch, role="developer")
+            patch = await self.complete(name, system=system, user=user, reply=Patch, role="developer")
             text = apply(turn.program, patch.edits)
         else:
-            said = await self.completer.complete(name, system=system, user=user, role="developer")
+            said = await self.complete(name, system=system, user=user, role="developer")
             text = code_block(said)
             if "```" not in said and not compiles(text):
                 # Words instead of a program: nothing to mend, and what was to be changed must not be lost over them.

@@ -46,8 +46,8 @@ async def pick(asked: OpinionRequested, ctx: Context) -> OpinionGiven:
         if sorted(reply.order) != list(range(1, len(candidates) + 1)):
             raise ReplyError(f"order holds each of the numbers 1 to {len(candidates)} once, not {reply.order}")
 
-    asking = Completer(ctx.call, completion)
-    reply = await asking.complete("pick", system=system, user=user, reply=Ranking, role="judge", check=check)
+    complete = Completer(ctx.call, completion)
+    reply = await complete("pick", system=system, user=user, reply=Ranking, role="judge", check=check)
     return OpinionGiven(order=tuple(candidates[n - 1].attempt for n in reply.order), reason=reply.reason)
 
 

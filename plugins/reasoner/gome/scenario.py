@@ -32,8 +32,8 @@ async def analyse(asked: ScenarioRequested, ctx: Context) -> ScenarioAnalysed:
         facts={**task_facts(task, environment_libraries(ctx.started)), "scenario": ""},
     )
     system = render("system", limit=settings.prompt_characters, sections={}, weights={}, facts={})
-    asking = Completer(ctx.call, completion)
-    reply = await asking.complete("scenario", system=system, user=user, reply=Scenario)
+    complete = Completer(ctx.call, completion)
+    reply = await complete("scenario", system=system, user=user, reply=Scenario)
     return ScenarioAnalysed(round=asked.round, text=Text.of(markdown(reply), pooled=True))
 
 
