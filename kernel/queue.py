@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+Answer = Callable[[str, float], Awaitable[None]]
+"""What a worker says of an item: ack, nak, progress or term, and a delay in seconds."""
 REMEMBERED = 120.0
 """Seconds for which publishing an intent again is noticed and changes nothing."""
 
@@ -30,7 +32,7 @@ class WorkItem:
     run: str
     intent: str
     deliveries: int
-    _answer: Callable[[str, float], Awaitable[None]] = field(repr=False)
+    _answer: Answer = field(repr=False)
 
     async def ack(self) -> None:
         """It is done."""
@@ -91,3 +93,19 @@ class Slots:
         async with self._changed:
             self._free += 1
             self._changed.notify_all()
+
+    def leased(self, answer: Answer) -> Answer:
+        """`answer` for an item that holds a slot: the word that ends its lease gives the slot back, later ones count
+        for nothing."""
+        ended = False
+
+        async def once(what: str, delay: float) -> None:
+            nonlocal ended
+            if ended:
+                return
+            if what != "progress":
+                ended = True
+                await self.free()
+            await answer(what, delay)
+
+        return once

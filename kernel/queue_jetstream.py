@@ -197,15 +197,8 @@ class WorkQueue:
             hint = msgspec.json.decode(message.data, type=_Hint)
         except msgspec.MsgspecError:
             return None
-        ended = False
 
         async def answer(what: str, delay: float) -> None:
-            nonlocal ended
-            if ended:
-                return
-            if what != "progress":
-                ended = True
-                await slots.free()
             word = {"ack": b"+ACK", "nak": b"-NAK", "progress": b"+WPI", "term": b"+TERM"}[what]
             if delay > 0:
                 word += b' {"delay": %d}' % int(delay * 1e9)
@@ -214,7 +207,9 @@ class WorkQueue:
         # $JS.ACK.stream.consumer.deliveries.…, with domain and account before the stream in newer servers.
         place = message.reply.split(".")
         deliveries = int(place[4] if len(place) == 9 else place[6])
-        return WorkItem(role, message.subject.rpartition(".")[2], hint.run, hint.intent, deliveries, answer)
+        return WorkItem(
+            role, message.subject.rpartition(".")[2], hint.run, hint.intent, deliveries, slots.leased(answer)
+        )
 
     async def _answer(self, reply: str, word: bytes) -> None:
         try:

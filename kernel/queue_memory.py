@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 
 from gome.kernel.log import Clock
 from gome.kernel.log_checks import check_name
-from gome.kernel.queue import REMEMBERED, Slots, WorkItem
+from gome.kernel.queue import REMEMBERED, Answer, Slots, WorkItem
 
 
 @dataclass(eq=False)
@@ -86,17 +86,10 @@ class MemoryQueue:
                         return kept
         return None
 
-    def _answering(self, kept: _Kept, slots: Slots) -> Callable[[str, float], Awaitable[None]]:
-        ended = False
+    def _answering(self, kept: _Kept, slots: Slots) -> Answer:
         delivery = kept.deliveries
 
         async def answer(what: str, delay: float) -> None:
-            nonlocal ended
-            if ended:
-                return
-            if what != "progress":
-                ended = True
-                await slots.free()
             if what in ("ack", "term"):
                 if kept in self._items:
                     self._items.remove(kept)
@@ -104,4 +97,4 @@ class MemoryQueue:
                 kept.free_at = self._clock() + (self._ack_wait if what == "progress" else delay)
             await self.expire()
 
-        return answer
+        return slots.leased(answer)
