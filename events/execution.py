@@ -18,7 +18,8 @@ Failure = Literal["", "syntax", "import", "data", "memory", "time", "numeric", "
 
 
 class Limits(Struct, frozen=True, omit_defaults=True):
-    """What an execution may use: wall seconds, cores (threads), memory and output in MiB, GPUs (0 or 1)."""
+    """What an execution may use: wall seconds, cores (threads), memory and output in MiB, GPUs (0 or 1), and of the GPU's
+    memory a share in (0, 1], where 1 means that nobody else uses it meanwhile."""
 
     seconds: float = 600.0
     cores: int = 1
@@ -26,6 +27,7 @@ class Limits(Struct, frozen=True, omit_defaults=True):
     disk_mb: int = 1024
     processes: int = 256
     gpus: int = 0
+    gpu_share: float = 1.0
 
 
 class ExecutionRequested(Intent, frozen=True):
@@ -68,7 +70,15 @@ class ExecutionFinished(Payload, frozen=True):
     """What came of it. `outputs` maps file names below the working folder to artifacts (`oof.csv`, `submission.csv`,
     `scores.csv`, `diagnostics.json`, `members/<key>/oof.csv`, …); `diagnostics` is the parsed, size-capped
     `diagnostics.json`. Seconds are wall and CPU seconds, `peak_mb` the peak resident memory of the process tree.
-    `sampled` is the number of training rows that a debug execution was given (0: all of them)."""
+    `sampled` is the number of training rows that a debug execution was given (0: all of them).
+
+    `exception` is the class name of the exception that ended the program and `traceback` its last lines ("" without
+    one). `streams` holds whole output streams (`stdout.txt`, `stderr.txt`, up to the runner's cap) that are longer than
+    what `stdout` and `stderr` show. `gpu_seconds` is wall time with a GPU weighted by its utilisation, `gpu_peak_mb`
+    the peak of its memory. `warm` says that the program was forked from a process that had imported the libraries,
+    `startup` how many seconds passed from the request to its first line. `cached` says that nothing was run: an equal
+    execution had been, and these are its results and its seconds.
+    """
 
     attempt: str
     purpose: Purpose
@@ -91,3 +101,11 @@ class ExecutionFinished(Payload, frozen=True):
     masked_fold: int | None = None
     versions: dict[str, str] = field(default_factory=dict)
     sampled: int = 0
+    exception: str = ""
+    traceback: str = ""
+    streams: dict[str, Artifact] = field(default_factory=dict)
+    gpu_seconds: float = 0.0
+    gpu_peak_mb: float = 0.0
+    warm: bool = False
+    startup: float = 0.0
+    cached: bool = False
