@@ -18,8 +18,8 @@ Failure = Literal["", "syntax", "import", "data", "memory", "time", "numeric", "
 
 
 class Limits(Struct, frozen=True, omit_defaults=True):
-    """What an execution may use: wall seconds, cores (threads), memory and output in MiB, GPUs (0 or 1), and of the GPU's
-    memory a share in (0, 1], where 1 means that nobody else uses it meanwhile."""
+    """What an execution may use: wall seconds, cores (threads), memory and output in MiB, GPUs (0 or 1), and of the
+    GPU's memory a share in (0, 1], where 1 means that nobody else uses it meanwhile."""
 
     seconds: float = 600.0
     cores: int = 1
