@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 from gome.events import Failure, Limits
 from gome.plugins.runner.sandbox.processes import Ended
@@ -50,8 +51,13 @@ TRACEBACK_BYTES = 2000
 _EXCEPTION = re.compile(r"(?P<name>[A-Za-z_][\w.]*)(?:: ?(?P<message>.*))?$")
 
 
+_OURS = re.compile(rf'^  File "{re.escape(str(Path(__file__).parent))}/.*\n?', re.MULTILINE)
+"""Frames of the process that a program was forked from, which a crash in C lists below the program's own."""
+
+
 def clean(text: str, places: Sequence[tuple[str, str]]) -> str:
-    """Replace host paths (`places`: path, what to say instead), longest first."""
+    """Replace host paths (`places`: path, what to say instead), longest first, and leave out frames of our own."""
+    text = _OURS.sub("", text)
     for path, instead in sorted(places, key=lambda place: -len(place[0])):
         text = text.replace(path, instead)
     return text

@@ -1,7 +1,8 @@
 """Starts one program inside fresh namespaces and outlives it: a script of its own, never imported by gome.
 
-gome executes it as `python -I -S launcher.py outer` and writes one line of JSON (the plan, see `plan.py`) to its
-standard input, which then stays open as a lifeline. Three processes result:
+gome executes it as `python -I -S launcher.py outer` (cold start), or has the zygote (`zygote.py`) fork a process that
+goes on in `outer` (warm start). It writes one line of JSON (the plan, see `plan.py`) to its standard input, which then
+stays open as a lifeline. Three processes result:
 
     outer     in the world of gome: joins the cgroup, makes the namespaces, kills everything when the lifeline ends
     inner     process 1 of the new pid namespace: mounts a root of its own, gives up every right, reaps orphans
@@ -11,7 +12,8 @@ When inner ends, the kernel kills whatever is left in its pid namespace, double-
 is killed, inner gets SIGKILL as its parent-death signal. What happened is written as JSON lines to the report, a file
 that the program cannot reach. With bubblewrap, `bwrap` makes the namespaces and starts this file as `inner`; with no
 isolation at all, outer is a subreaper and kills its descendants one by one. Only the standard library is imported,
-and little of it: a start costs some 40 ms.
+and little of it: a start costs some 40 ms. Cold, program is another executable; warm, it is this process, with all that
+the zygote has imported.
 """
 
 from __future__ import annotations
@@ -25,8 +27,11 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
+
+Program = Callable[[dict[str, Any]], NoReturn]
+"""What the last child becomes, with its plan; it never returns."""
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -94,8 +99,9 @@ class Report:
 # --- the outer process ---------------------------------------------------------------------------------------------
 
 
-def outer() -> int:
-    """Read the plan, start the inner process, and stay until it has ended or the lifeline is cut."""
+def outer(program: Program, *, orphan: bool = False) -> int:
+    """Read the plan, start the inner process, and stay until it has ended or the lifeline is cut. An `orphan` does not
+    care whether the process that forked it lives."""
     line = b""
     while not line.endswith(b"\n"):
         chunk = os.read(0, 65536)
@@ -104,14 +110,16 @@ def outer() -> int:
         line += chunk
     plan = json.loads(line)
     report = Report(os.open(plan["report"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+    report.say(pid=os.getpid())
     wake_r, wake_w = os.pipe()
     os.set_blocking(wake_w, False)
     signal.set_wakeup_fd(wake_w, warn_on_full_buffer=False)
     stopped: list[int] = []
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: stopped.append(1))
-    # SIGTERM, not SIGKILL: a parent-death signal is tied to the *thread* that started us, and we want to tidy up.
-    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if not orphan:
+        # SIGTERM, not SIGKILL: a parent-death signal is tied to the *thread* that started us, and we want to tidy up.
+        _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     _prctl(PR_SET_CHILD_SUBREAPER, 1)
     try:
         for path in plan["cgroups"]:
@@ -126,7 +134,7 @@ def outer() -> int:
     if child == 0:
         signal.set_wakeup_fd(-1)
         os.close(alive_w)
-        _begin(plan, report, alive_r)
+        _begin(plan, report, alive_r, program)
     os.close(alive_r)
     status = _watch(child, wake_r, stopped)
     _kill_rest()
@@ -160,7 +168,7 @@ def _map_ids(inside: int, uid: int, gid: int) -> None:
     _write("/proc/self/gid_map", f"{inside} {gid} 1")
 
 
-def _begin(plan: dict[str, Any], report: Report, alive: int) -> NoReturn:
+def _begin(plan: dict[str, Any], report: Report, alive: int, program: Program) -> NoReturn:
     """In the child: become `inner`, or bubblewrap that will start it."""
     code = 1
     try:
@@ -174,7 +182,7 @@ def _begin(plan: dict[str, Any], report: Report, alive: int) -> NoReturn:
             for fd in (plan_r, report.fd):
                 os.set_inheritable(fd, True)
             os.execv(plan["bwrap"][0], [*plan["bwrap"], "inner", str(plan_r)])
-        code = inner(plan, report, alive)
+        code = inner(plan, report, program, alive)
     except OSError as error:
         report.say(error=str(error), errno=error.errno)
     finally:
@@ -233,7 +241,7 @@ def _children_of(parent: int) -> Iterator[int]:
 # --- the inner process ---------------------------------------------------------------------------------------------
 
 
-def inner(plan: dict[str, Any], report: Report, alive: int = -1) -> int:
+def inner(plan: dict[str, Any], report: Report, program: Program, alive: int = -1) -> int:
     """Build the root, give up all rights, run the program, reap until it ends; return 0 once it has been started."""
     os.umask(0o022)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -258,12 +266,12 @@ def inner(plan: dict[str, Any], report: Report, alive: int = -1) -> int:
         return 0
     report.say(ready=time.monotonic())
     began = time.monotonic()
-    program = os.fork()
-    if program == 0:
-        _exec(plan, report)
+    child = os.fork()
+    if child == 0:
+        _become(plan, report, program)
     while True:
         pid, status = os.wait()
-        if pid == program:
+        if pid == child:
             break
     report.say(
         exit_code=os.WEXITSTATUS(status) if os.WIFEXITED(status) else 0,
@@ -273,27 +281,42 @@ def inner(plan: dict[str, Any], report: Report, alive: int = -1) -> int:
     return 0
 
 
-def _exec(plan: dict[str, Any], report: Report) -> NoReturn:
+def _become(plan: dict[str, Any], report: Report, program: Program) -> NoReturn:
     """In the last child: limits and affinity, then the program."""
     try:
-        os.chdir(plan["cwd"])
-        for name, value in plan["rlimits"].items():
-            which = getattr(resource, f"RLIMIT_{name}")
-            hard = resource.getrlimit(which)[1]
-            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-            # SIGXCPU comes at the soft limit; a program that ignores it is killed at the hard one.
-            resource.setrlimit(which, (value, value + 5 if name == "CPU" and hard < 0 else value))
-        if plan["cpus"]:
-            os.sched_setaffinity(0, plan["cpus"])
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
-        os.closerange(3, 256)
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without a pid namespace the end of inner would not be ours
+        report.say(running=time.monotonic())
+        _confine(plan)
+        program(plan)
+    except Exception as error:
+        os.write(2, f"cannot start the program: {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _confine(plan: dict[str, Any]) -> None:
+    os.chdir(plan["cwd"])
+    for name, value in plan["rlimits"].items():
+        which = getattr(resource, f"RLIMIT_{name}")
+        hard = resource.getrlimit(which)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        # SIGXCPU comes at the soft limit; a program that ignores it is killed at the hard one.
+        resource.setrlimit(which, (value, value + 5 if name == "CPU" and hard < 0 else value))
+    if plan["cpus"]:
+        os.sched_setaffinity(0, plan["cpus"])
+    os.closerange(3, 256)
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without a pid namespace the end of inner would not be ours
+    _prctl(PR_SET_DUMPABLE, 1)  # a program may look at itself, as one that was executed may
+
+
+def execute(plan: dict[str, Any]) -> NoReturn:
+    """The cold start: another executable takes this process's place."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_DFL)
+    try:
         os.execve(plan["command"][0], plan["command"], plan["env"])
     except OSError as error:
         os.write(2, f"cannot start {plan['command'][0]}: {error}\n".encode())
-    finally:
-        os._exit(127)
+    os._exit(127)
 
 
 def _surrender(plan: dict[str, Any]) -> None:
@@ -397,13 +420,13 @@ def _mounts_below(place: str) -> list[str]:
 def main(arguments: list[str]) -> int:
     """`outer`, or `inner FD` when bubblewrap starts us."""
     if arguments[0] == "outer":
-        return outer()
+        return outer(execute)
     with open(int(arguments[1]), "rb") as file:
         plan = json.loads(file.readline())
     os.set_inheritable(plan["report_fd"], False)
     report = Report(plan["report_fd"])
     try:
-        return inner(plan, report)
+        return inner(plan, report, execute)
     except OSError as error:
         report.say(error=str(error), errno=error.errno)
         return 1

@@ -24,6 +24,7 @@ from gome.kernel.plugin import Context, Result
 from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
+from gome.plugins.runner.sandbox.starting import zygote
 from gome.plugins.runner.sandbox.trust import permit
 from gome.plugins.runner.sandbox.workdir import Manifest, Workdir
 
@@ -48,6 +49,7 @@ async def perform(event: Event, ctx: Context) -> Result:
     if ctx.deadline is not None:
         limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
     sampled = await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
+    warm = settings.start == "warm" and report.kind != "bubblewrap" and await warmed(ctx)
     group = make_group(work, limits, settings)
     try:
         ended = await processes.run(
@@ -59,6 +61,7 @@ async def perform(event: Event, ctx: Context) -> Result:
             cancelled=ctx.cancelled,
             keep=settings.output_kb << 10,
             cap=settings.stream_mb << 20,
+            warm=warm,
         )
     finally:
         if group:
@@ -69,6 +72,14 @@ async def perform(event: Event, ctx: Context) -> Result:
     if payload.failure != "cancelled":
         await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
     return Result(payload, cost)
+
+
+async def warmed(ctx: Context) -> bool:
+    """Wait for the zygote; whether it has come up. Where it has not, everything starts cold, and the log says why."""
+    problem = await anyio.to_thread.run_sync(zygote.ready)
+    if problem:
+        ctx.log.warning("programs start cold: the warm process did not come up", why=problem)
+    return not problem
 
 
 def _finish(work: Workdir, manifest: Manifest, keep: bool) -> None:
@@ -182,6 +193,8 @@ def finished(
         masked_fold=intent.masked_fold,
         versions=versions(),
         sampled=sampled,
+        warm=ended.warm,
+        startup=round(ended.startup, 4),
     )
 
 

@@ -19,12 +19,12 @@ from typing import Any, Literal
 
 from gome.events import Limits
 from gome.plugins.runner.sandbox import world
+from gome.plugins.runner.sandbox.starting import LAUNCHER
 from gome.plugins.runner.sandbox.world import Mount
 
 Kind = Literal["bubblewrap", "namespaces", "none"]
 """How programs are isolated; `none` means limits and tree kill only."""
 
-LAUNCHER = Path(__file__).with_name("launcher.py")
 INSIDE = 1000
 """User id that a program sees itself as."""
 

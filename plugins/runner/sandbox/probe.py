@@ -21,6 +21,7 @@ from gome.kernel.plugin import Check
 from gome.plugins.runner.sandbox import cgroup, devices, plan, world
 from gome.plugins.runner.sandbox.plan import Kind
 from gome.plugins.runner.sandbox.processes import read_report
+from gome.plugins.runner.sandbox.starting import LAUNCHER
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def attempt(kind: Kind) -> str:
             (folder / name).mkdir(parents=True)
         wanted = plan.enclosed(kind, folder, None, Limits(), hide=world.HIDDEN, home=folder / "home")
         launcher = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(plan.LAUNCHER), "outer"],
+            [sys.executable, "-I", "-S", str(LAUNCHER), "outer"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

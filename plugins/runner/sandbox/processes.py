@@ -1,4 +1,4 @@
-"""Starts the launcher, watches what it started, and stops it: for time, memory, disk, or because it is called off.
+"""Has the launcher started, watches what it started, and stops it: for time, memory, disk, or because it is called off.
 
 `run` is the one function. However it is left (a result, an exception, cancellation) no process of the execution is
 alive afterwards: the launcher's standard input is its lifeline, and we wait until it has said that all are dead.
@@ -6,12 +6,9 @@ alive afterwards: the launcher's standard input is its lifeline, and we wait unt
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +16,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import anyio
-from anyio.abc import Process
 
 from gome.events import Limits
 from gome.kernel.errors import SandboxUnavailable
 from gome.plugins.runner.sandbox import usage
 from gome.plugins.runner.sandbox.capture import Capture
 from gome.plugins.runner.sandbox.cgroup import Group
-from gome.plugins.runner.sandbox.plan import LAUNCHER
+from gome.plugins.runner.sandbox.starting import Started, cold, zygote
 
 Stop = Literal["", "time", "memory", "disk", "cancelled"]
 
@@ -36,7 +32,8 @@ MAX_FILES = 100_000
 
 @dataclass(frozen=True)
 class Ended:
-    """How an execution ended: by itself (`stop` empty), or stopped by us and why."""
+    """How an execution ended: by itself (`stop` empty), or stopped by us and why. `startup` are the seconds from the
+    request to the program, `warm` whether it was forked from the zygote."""
 
     exit_code: int
     signal: int
@@ -46,6 +43,8 @@ class Ended:
     stop: Stop
     stdout: str
     stderr: str
+    startup: float = 0.0
+    warm: bool = False
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -85,44 +84,38 @@ async def run(
     cancelled: Callable[[], bool],
     keep: int,
     cap: int,
+    warm: bool = False,
 ) -> Ended:
-    """Run a plan to its end. `keep` bytes of each output go into the result, `cap` bytes to disk. Raises
-    SandboxUnavailable when the launcher could not make the sandbox."""
+    """Run a plan to its end, `warm` if the zygote has come up. `keep` bytes of each output go into the result, `cap`
+    bytes to disk. Raises SandboxUnavailable when the launcher could not make the sandbox."""
     out, err = Capture(folder / "stdout", keep, cap), Capture(folder / "stderr", keep, cap)
     watch = Watch(plan, limits, box, group, cancelled)
-    process = await anyio.open_process(
-        [sys.executable, "-I", "-S", str(LAUNCHER), "outer"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd="/",
-        env={"LANG": "C.UTF-8"},
-        start_new_session=True,
-    )
+    asked = time.monotonic()
+    launcher: Started = (zygote.start() if warm else None) or await cold()
     try:
-        # Should gome be killed without a chance to tidy up, its successor finds whom to look for (`workdir.py`).
-        (folder / "process.json").write_text(json.dumps({"pid": process.pid, "started": usage.started(process.pid)}))
-        assert process.stdin and process.stdout and process.stderr
-        with contextlib.suppress(anyio.BrokenResourceError):  # it has ended already: the report or stderr says why
-            await process.stdin.send(json.dumps(plan).encode() + b"\n")
+        await launcher.send(json.dumps(plan).encode() + b"\n")
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(out.drain, process.stdout)
-            tasks.start_soon(err.drain, process.stderr)
-            tasks.start_soon(watch.until_stopped, process)
-            await process.wait()
+            tasks.start_soon(out.drain, launcher.stdout)
+            tasks.start_soon(err.drain, launcher.stderr)
+            tasks.start_soon(watch.until_stopped, launcher)
+            await launcher.wait()
             watch.scope.cancel()
             # Everybody is dead, so both streams end now; without isolation something may have escaped with them.
             tasks.cancel_scope.deadline = anyio.current_time() + 5
     finally:
         with anyio.CancelScope(shield=True):
-            await stop(process)
+            await stop(launcher, Path(plan["report"]))
             await watch.buried()
-            await process.aclose()
+            await launcher.close()
     facts = read_report(Path(plan["report"]))
     if "error" in facts:
         raise SandboxUnavailable(f"the sandbox could not be made: {facts['error']}")
     if "over" not in facts and "ready" not in facts:
-        raise SandboxUnavailable(f"the sandbox's launcher failed: {err.text()[-500:] or process.returncode}")
+        if launcher.warm and not cancelled():  # the zygote died under it, before anything was run
+            return await run(
+                plan, folder, limits, box=box, group=group, cancelled=cancelled, keep=keep, cap=cap, warm=False
+            )
+        raise SandboxUnavailable(f"the sandbox's launcher failed: {err.text()[-500:] or 'it said nothing'}")
     # What ended by itself before our signal came was not stopped by us; the kernel's kill for memory shows afterwards.
     reason: Stop = "" if "exit_code" in facts else watch.reason
     if not reason and group and group.killed():
@@ -136,20 +129,20 @@ async def run(
         stop=reason,
         stdout=out.text(),
         stderr=err.text(),
+        startup=max(0.0, facts["running"] - asked) if "running" in facts else 0.0,
+        warm=launcher.warm,
     )
 
 
-async def stop(process: Process) -> None:
+async def stop(launcher: Started, report: Path) -> None:
     """Cut the lifeline and wait until the launcher has buried everybody; kill it should it not answer."""
-    if process.returncode is not None:
-        return
-    if process.stdin:
-        await process.stdin.aclose()
+    await launcher.hang_up()
     with anyio.move_on_after(10):
-        await process.wait()
+        await launcher.wait()
         return
-    process.kill()
-    await process.wait()
+    if pid := read_report(report).get("pid"):
+        launcher.kill(pid)
+    await launcher.wait()
 
 
 class Watch:
@@ -169,31 +162,37 @@ class Watch:
         self.reason: Stop = ""
         self.scope = anyio.CancelScope()
         self._helpers: dict[int, str] = {}
+        self.launcher = 0
         self._ready = False
         self._look_at_disk = self.began + 0.5
 
-    async def until_stopped(self, process: Process) -> None:
+    async def until_stopped(self, launcher: Started) -> None:
         """Poll until the execution must stop, then cut its lifeline; `scope` is cancelled when it is over."""
         with self.scope:
-            while not (reason := self.look(process.pid)):
+            while not (reason := self.look()):
                 # A short program deserves a fine look at its memory; a long one must not pay for being watched.
                 await anyio.sleep(0.02 if time.monotonic() - self.began < 2 else 0.1)
             self.reason = reason
-            await stop(process)
+            await stop(launcher, self.report)
 
-    def look(self, launcher: int) -> Stop:
+    def look(self) -> Stop:
         """Return why the execution has to stop now, "" when it may go on."""
         if not self._ready:
             facts = read_report(self.report)
+            if "pid" in facts and not self.launcher:
+                self.launcher = facts["pid"]
+                # Should gome be killed without a chance to tidy up, its successor finds whom to look for: `workdir.py`.
+                known = {"pid": self.launcher, "started": usage.started(self.launcher)}
+                self.report.with_name("process.json").write_text(json.dumps(known))
             if "ready" in facts:
                 self.began, self._ready = facts["ready"], True
-                self._helpers = {pid: usage.started(pid) for pid in self._first(launcher)}
+                self._helpers = {pid: usage.started(pid) for pid in self._first(self.launcher)}
         now = time.monotonic()
         if self.cancelled():
             return "cancelled"
         if now - self.began > self.limits.seconds:
             return "time"
-        if self._ready and self._too_large(launcher):
+        if self._ready and self._too_large(self.launcher):
             return "memory"
         if now > self._look_at_disk:
             size, files = usage.folder_size(self.box)

@@ -67,11 +67,11 @@ async def test_memory_of_all_children_counts(bench: Any) -> None:
         import os, signal
         for _ in range(4):
             if os.fork() == 0:
-                held = bytearray(60 << 20)
+                held = bytearray(120 << 20)
                 signal.pause()
         signal.pause()
         """,
-        limits=limited(bench, memory_mb=150),
+        limits=limited(bench, memory_mb=450),
     )
     assert done.failure == "memory"
 
