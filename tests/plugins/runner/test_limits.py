@@ -71,7 +71,7 @@ async def test_memory_of_all_children_counts(bench: Any) -> None:
                 signal.pause()
         signal.pause()
         """,
-        limits=limited(bench, memory_mb=450),
+        limits=limited(bench, memory_mb=150),
     )
     assert done.failure == "memory"
 
@@ -96,7 +96,7 @@ time.sleep(0.3)
 os.close(w)
 for pid in children: os.waitpid(pid, 0)
 """,
-        limits=limited(bench, memory_mb=150),
+        limits=limited(bench, memory_mb=450),
     )
     assert done.ok, done
 
