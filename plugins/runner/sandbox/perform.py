@@ -9,10 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
-import sysconfig
-from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +18,12 @@ import msgspec
 from gome.events import Cost, Event, ExecutionFinished, ExecutionRequested, Limits, Text
 from gome.kernel.plugin import Context, Result
 from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
+from gome.plugins.runner.sandbox.interpreter import Interpreter, interpreter
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
 from gome.plugins.runner.sandbox.starting import zygote
 from gome.plugins.runner.sandbox.trust import permit
 from gome.plugins.runner.sandbox.workdir import Manifest, Workdir
-
-LIBRARIES = ("numpy", "pandas", "scikit-learn", "scipy", "lightgbm", "torch")
-"""Whose versions are recorded with each execution."""
 
 ROOM_MB = 48
 """What the sandbox's own processes may take inside the cgroup on top of the program's memory."""
@@ -43,13 +37,14 @@ async def perform(event: Event, ctx: Context) -> Result:
     work = Workdir(ctx.workdir)
     if found := work.finished(event.id):
         return Result(found.result, found.cost)
-    report = await anyio.to_thread.run_sync(probe, settings.isolation)
+    warm = settings.start == "warm" and not settings.python and await warmed(ctx)
+    report = await anyio.to_thread.run_sync(probe, settings.isolation, warm)
     permit(intent, ctx, report)
+    python = await anyio.to_thread.run_sync(interpreter, settings.python)
     limits = intent.limits
     if ctx.deadline is not None:
         limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
     sampled = await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
-    warm = settings.start == "warm" and report.kind != "bubblewrap" and await warmed(ctx)
     group = make_group(work, limits, settings)
     try:
         ended = await processes.run(
@@ -61,13 +56,13 @@ async def perform(event: Event, ctx: Context) -> Result:
             cancelled=ctx.cancelled,
             keep=settings.output_kb << 10,
             cap=settings.stream_mb << 20,
-            warm=warm,
+            warm=warm and report.kind != "bubblewrap",
         )
     finally:
         if group:
             group.remove()
     collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20)
-    payload = finished(intent, ended, collected, limits, work, sampled)
+    payload = finished(intent, ended, collected, limits, work, sampled, python)
     cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
     if payload.failure != "cancelled":
         await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
@@ -76,8 +71,9 @@ async def perform(event: Event, ctx: Context) -> Result:
 
 async def warmed(ctx: Context) -> bool:
     """Wait for the zygote; whether it has come up. Where it has not, everything starts cold, and the log says why."""
+    known = zygote.problem
     problem = await anyio.to_thread.run_sync(zygote.ready)
-    if problem:
+    if problem and not known:
         ctx.log.warning("programs start cold: the warm process did not come up", why=problem)
     return not problem
 
@@ -128,6 +124,7 @@ def _plan(
     group: cgroup.Group | None,
 ) -> dict[str, Any]:
     isolated = report.kind != "none"
+    python = interpreter(settings.python)
     cards = devices.card_count() if limits.gpus else 0
     parts: dict[str, Any] = {
         "env": plan.environment(
@@ -138,17 +135,18 @@ def _plan(
             debug=intent.purpose == "debug",
             gpu=str((ctx.slot or 0) % cards) if cards else "",
             threads=limits.cores,
+            python=python,
         ),
         "cpus": plan.cores(ctx.slot, limits.cores),
         "cgroups": [group.joining] if group else [],
         "rlimits": plan.rlimits(limits, tasks=_foreign_tasks(isolated)),
     }
     # -u: what was printed before a kill is worth having; faulthandler: so is where a crash in C happened.
-    command = [sys.executable, "-u", "-X", "faulthandler", "program.py"]
+    command = [python.executable, "-u", "-X", "faulthandler", "program.py"]
     if not isolated:
         return plan.plan("none", work.folder, command, limits, **parts)
     hide = (*world.HIDDEN, *settings.hide)
-    return plan.enclosed(report.kind, work.folder, command, limits, hide=hide, home=ctx.home, **parts)
+    return plan.enclosed(report.kind, work.folder, command, limits, hide=hide, home=ctx.home, python=python, **parts)
 
 
 def _foreign_tasks(isolated: bool) -> int:
@@ -166,9 +164,10 @@ def finished(
     limits: Limits,
     work: Workdir,
     sampled: int,
+    python: Interpreter,
 ) -> ExecutionFinished:
     """The event: how it ended, which class of failure that is, and what it left."""
-    places = host_paths(work.box)
+    places = host_paths(work.box, python)
     stderr = "\n".join([failures.clean(ended.stderr, places), *(f"[gome] {remark}" for remark in collected.remarks)])
     failure, error = failures.classify(ended, collected.missing, limits)
     return ExecutionFinished(
@@ -191,28 +190,15 @@ def finished(
         seed=intent.seed,
         partition=intent.partition,
         masked_fold=intent.masked_fold,
-        versions=versions(),
+        versions=python.versions,
         sampled=sampled,
         warm=ended.warm,
         startup=round(ended.startup, 4),
     )
 
 
-def host_paths(box: Path) -> list[tuple[str, str]]:
+def host_paths(box: Path, python: Interpreter) -> list[tuple[str, str]]:
     """Paths of this machine that tracebacks show, and what to write instead."""
-    paths = sysconfig.get_paths()
-    found = [(f"{paths[name]}/", "") for name in ("purelib", "platlib", "stdlib", "platstdlib")]
-    found += [(f"{box}/", ""), (f"{plan.WORK}/", ""), (str(box), plan.WORK), (sys.executable, "python")]
+    found = [(f"{path}/", "") for path in python.paths.values()]
+    found += [(f"{box}/", ""), (f"{plan.WORK}/", ""), (str(box), plan.WORK), (python.executable, "python")]
     return list(dict.fromkeys(found))
-
-
-@lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Versions of the interpreter and the libraries that programs use, those that are installed."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Literal
 
 from gome.events import Limits
 from gome.plugins.runner.sandbox import world
+from gome.plugins.runner.sandbox.interpreter import Interpreter
 from gome.plugins.runner.sandbox.starting import LAUNCHER
 from gome.plugins.runner.sandbox.world import Mount
 
@@ -55,11 +55,19 @@ def outer_id() -> int:
 
 
 def environment(
-    limits: Limits, *, home: str, seed: int, partition: int, debug: bool, gpu: str, threads: int
+    limits: Limits,
+    *,
+    home: str,
+    seed: int,
+    partition: int,
+    debug: bool,
+    gpu: str,
+    threads: int,
+    python: Interpreter,
 ) -> dict[str, str]:
     """All that a program finds in its environment."""
     values = {
-        "PATH": ":".join(dict.fromkeys((os.path.dirname(sys.executable), "/usr/local/bin", "/usr/bin", "/bin"))),
+        "PATH": ":".join(dict.fromkeys((os.path.dirname(python.executable), "/usr/local/bin", "/usr/bin", "/bin"))),
         "HOME": home,
         "TMPDIR": "/tmp" if home == WORK else home,
         "LANG": "C.UTF-8",
@@ -78,8 +86,8 @@ def environment(
     }
     if debug:
         values["GOME_DEBUG"] = "1"
-    if base := world.user_packages():
-        values["PYTHONUSERBASE"] = base
+    if python.user_base:
+        values["PYTHONUSERBASE"] = python.user_base
     return values
 
 
@@ -106,10 +114,16 @@ def rlimits(limits: Limits, *, tasks: int = 0) -> dict[str, int]:
 
 
 def mounts(
-    box: Path, inputs: Path, etc: Path, limits: Limits, hide: Sequence[str], folders: Sequence[str]
+    box: Path,
+    inputs: Path,
+    etc: Path,
+    limits: Limits,
+    hide: Sequence[str],
+    folders: Sequence[str],
+    python: Interpreter,
 ) -> list[Mount]:
     """Every mount of the program's root, in order."""
-    found = [*world.base(tuple(hide), tuple(folders))]
+    found = [*world.base(tuple(hide), tuple(folders), python)]
     found += world.devices(limits.memory_mb, world.graphics() if limits.gpus else ())
     found += [("ro", str(path), f"/etc/{path.name}", "") for path in sorted(etc.iterdir())]
     found += [("rw", str(box), WORK, ""), ("ro", str(inputs), f"{WORK}/input", "")]
@@ -156,7 +170,6 @@ def plan(kind: Kind, folder: Path, command: list[str] | None, limits: Limits, **
     root = privileged()
     uid = outer_id() if root else os.geteuid()
     isolated = kind != "none"
-    paths = sysconfig.get_paths()
     values: dict[str, Any] = {
         "kind": kind,
         "privileged": root,
@@ -168,7 +181,7 @@ def plan(kind: Kind, folder: Path, command: list[str] | None, limits: Limits, **
         "mounts": [],
         "cgroups": [],
         "command": command,
-        "needed": [p for p in (sys.executable, paths["stdlib"], paths["purelib"]) if os.path.exists(p)],
+        "needed": [],
         "env": {},
         "cwd": WORK if isolated else str(folder / "box"),
         "rlimits": rlimits(limits),
@@ -186,11 +199,14 @@ def enclosed(
     *,
     hide: Sequence[str],
     home: Path,
+    python: Interpreter,
     **parts: Any,
 ) -> dict[str, Any]:
-    """A plan with a root of its own. `hide` names packages to cover, `home` a folder that must not be seen."""
+    """A plan with a root of its own. `hide` names packages to cover, `home` a folder that must not be seen; `python` is
+    shown."""
     write_etc(folder / "etc", outer_id() if privileged() else os.geteuid())
-    places = mounts(folder / "box", folder / "input", folder / "etc", limits, hide, [str(home)])
+    places = mounts(folder / "box", folder / "input", folder / "etc", limits, hide, [str(home)], python)
+    parts["needed"] = python.needed
     if kind == "bubblewrap":
         executable, modern = bubblewrap_found()
         parts["bwrap"] = bubblewrap(executable, places, modern=modern)

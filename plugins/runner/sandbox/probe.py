@@ -19,9 +19,10 @@ from pathlib import Path
 from gome.events import Limits
 from gome.kernel.plugin import Check
 from gome.plugins.runner.sandbox import cgroup, devices, plan, world
+from gome.plugins.runner.sandbox.interpreter import interpreter
 from gome.plugins.runner.sandbox.plan import Kind
 from gome.plugins.runner.sandbox.processes import read_report
-from gome.plugins.runner.sandbox.starting import LAUNCHER
+from gome.plugins.runner.sandbox.starting import LAUNCHER, zygote
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,23 @@ class SandboxReport:
     cgroup_problem: str = ""
 
 
-def probe(isolation: str = "auto") -> SandboxReport:
-    """Find the best isolation; `isolation` restricts the search to one kind (`none`: as if there were none)."""
+def probe(isolation: str = "auto", warm: bool = True) -> SandboxReport:
+    """Find the best isolation; `isolation` restricts the search to one kind (`none`: as if there were none). For a
+    `warm` start that is one without another executable, if it can be had."""
     found = cgroup.find()
     place = f"v{found.version}, {found.folder}" if isinstance(found, cgroup.Place) else ""
-    kind, detail, advice = _isolation(isolation)
+    kind, detail, advice = _isolation(isolation, warm)
     return SandboxReport(kind, detail, advice, place, "" if place else str(found))
 
 
 @lru_cache(maxsize=8)
-def _isolation(wanted: str) -> tuple[Kind, str, str]:
+def _isolation(wanted: str, warm: bool) -> tuple[Kind, str, str]:
     if wanted == "none":
         return "none", "isolation is switched off in the settings", "set sandbox.isolation to auto"
     if not sys.platform.startswith("linux"):
         return "none", f"{sys.platform} has no namespaces", "run gome on Linux or in a Linux container"
     problems = []
-    for kind in _candidates(wanted):
+    for kind in _candidates(wanted, warm):
         problem = attempt(kind)
         if not problem:
             return kind, _describe(kind), ""
@@ -59,12 +61,13 @@ def _isolation(wanted: str) -> tuple[Kind, str, str]:
     return "none", "; ".join(problems) or "bubblewrap is not installed", _advice()
 
 
-def _candidates(wanted: str) -> list[Kind]:
-    """Kinds in order of preference. Real root makes namespaces itself: bubblewrap could map programs to root only,
-    whom process limits do not bind."""
+def _candidates(wanted: str, warm: bool) -> list[Kind]:
+    """Kinds in order of preference: bubblewrap where present, but not where it is in the way. It cannot enclose a fork,
+    so for a warm start it comes second; and it could map root's programs to root only, whom process limits do not
+    bind."""
     kinds: list[Kind] = ["namespaces"]
     if not plan.privileged() and plan.bubblewrap_found()[0]:
-        kinds.insert(0, "bubblewrap")
+        kinds.insert(1 if warm else 0, "bubblewrap")
     if wanted == "bubblewrap" and plan.bubblewrap_found()[0]:
         kinds = ["bubblewrap"]
     return [kind for kind in kinds if wanted in ("auto", kind)]
@@ -76,7 +79,9 @@ def attempt(kind: Kind) -> str:
     try:
         for name in ("box/input", "input", "etc", "root"):
             (folder / name).mkdir(parents=True)
-        wanted = plan.enclosed(kind, folder, None, Limits(), hide=world.HIDDEN, home=folder / "home")
+        wanted = plan.enclosed(
+            kind, folder, None, Limits(), hide=world.HIDDEN, home=folder / "home", python=interpreter()
+        )
         launcher = subprocess.Popen(
             [sys.executable, "-I", "-S", str(LAUNCHER), "outer"],
             stdin=subprocess.PIPE,
@@ -138,12 +143,21 @@ def _advice() -> str:
     return "install bubblewrap (apt install bubblewrap, dnf install bubblewrap)"
 
 
+def _warmth() -> Check:
+    """Whether programs start warm, tried."""
+    if problem := zygote.ready():
+        return Check("warm start", False, f"programs start cold: {problem}", "look at the installed libraries")
+    broken = "".join(f"; {name} does not import: {why}" for name, why in zygote.broken.items())
+    return Check("warm start", not broken, f"libraries imported once, in {zygote.seconds:.1f} s{broken}")
+
+
 def check() -> list[Check]:
     """Lines of `gome doctor`: sandbox, memory limit, devices."""
     report = probe()
     memory = f"cgroup {report.cgroup}" if report.cgroup else f"no cgroup: {report.cgroup_problem}"
     return [
         Check("sandbox", report.kind != "none", report.detail, report.advice),
+        _warmth(),
         Check("memory limit", True, f"resident memory is watched; {memory}"),
         *(Check(device.name, True, device.detail) for device in devices.devices()),
     ]

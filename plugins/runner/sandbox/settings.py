@@ -19,7 +19,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     `processes` counts threads too. `debug_share`, `debug_rows` and `debug_per_class` size the debug sample: the largest
     of the three. `output_kb` of each output stream go into the event, `stream_mb` to disk. `isolation` is `auto`, one
     kind of sandbox, or `none`: do as if none could be made. `start` is `warm` (forked from a process that has imported
-    the libraries) or `cold` (an interpreter per execution). `cgroups` allows a memory cgroup per execution. `hide`
+    the libraries) or `cold` (an interpreter per execution). `python` is the path of another interpreter for programs,
+    with the libraries of its environment (cold, then). `cgroups` allows a memory cgroup per execution. `hide`
     names further folders below site-packages that programs must not see. `keep` leaves working folders in place for a
     look.
     """
@@ -39,6 +40,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     stream_mb: int = 16
     isolation: Literal["auto", "namespaces", "bubblewrap", "none"] = "auto"
     start: Literal["warm", "cold"] = "warm"
+    python: str = ""
     cgroups: bool = True
     hide: tuple[str, ...] = ()
     keep: bool = False

@@ -24,7 +24,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import ByteReceiveStream, Process
 
-from gome.plugins.runner.sandbox import world
+from gome.plugins.runner.sandbox.interpreter import interpreter
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
 ZYGOTE = Path(__file__).with_name("zygote.py")
@@ -270,7 +270,7 @@ def environment() -> dict[str, str]:
         "NUMEXPR_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
     }
-    if base := world.user_packages():
+    if base := interpreter().user_base:
         values["PYTHONUSERBASE"] = base
     return values
 

@@ -9,11 +9,12 @@ for the cheap check, by `probe.py`; nothing here changes anything.
 from __future__ import annotations
 
 import os
-import site
 import sys
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
+
+from gome.plugins.runner.sandbox.interpreter import Interpreter, interpreter
 
 Mount = tuple[str, str, str, str]
 """(kind, source, target, detail): `ro`, `rw`, `dev`, `link`, `tmpfs`, `hide`, `proc`; detail is tmpfs options."""
@@ -65,21 +66,14 @@ HIDDEN = (
 """Folders below a site-packages that programs must not read: data sets with their answers, and gome's own code."""
 
 
-def interpreter() -> list[Mount]:
-    """Mounts that make `sys.executable` start with its packages, none of an editable install."""
+def python(used: Interpreter) -> list[Mount]:
+    """Mounts that make an interpreter start with its packages, none of an editable install."""
     mounts: list[Mount] = []
-    for prefix in dict.fromkeys((sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix)):
+    for prefix in used.prefixes:
         for name in ("bin", "lib", "lib64", "pyvenv.cfg"):
             mounts += shown(os.path.join(prefix, name))
-    mounts += [mount for hop in _hops(sys.executable) for mount in shown(hop)]
-    if user_packages():
-        mounts += shown(site.getusersitepackages())
-    return mounts
-
-
-def user_packages() -> str:
-    """Base of the user's own site-packages when this interpreter uses them, else ""."""
-    return site.getuserbase() if site.ENABLE_USER_SITE and site.getusersitepackages() in sys.path else ""
+    mounts += [mount for hop in _hops(used.executable) for mount in shown(hop)]
+    return [*mounts, *shown(used.user_site)] if used.user_site else mounts
 
 
 def _hops(path: str) -> Iterator[str]:
@@ -122,22 +116,28 @@ def graphics() -> list[str]:
 
 
 @lru_cache(maxsize=8)
-def base(hide: tuple[str, ...], folders: tuple[str, ...]) -> tuple[Mount, ...]:
+def base(hide: tuple[str, ...], folders: tuple[str, ...], used: Interpreter) -> tuple[Mount, ...]:
     """Mounts of system and interpreter with their covers; looked up once, they do not change under a running gome."""
-    found = [*system(), *interpreter()]
-    return (*found, *hidden(found, hide, folders))
+    # Bubblewrap starts gome's launcher inside, by gome's interpreter.
+    found = [*system(), *python(used), *([] if used.ours else python(interpreter()))]
+    return (*found, *hidden(found, hide, folders, used.version))
 
 
-def hidden(mounts: Sequence[Mount], names: Sequence[str], folders: Sequence[str] = ()) -> list[Mount]:
+def hidden(
+    mounts: Sequence[Mount],
+    names: Sequence[str],
+    folders: Sequence[str] = (),
+    version: tuple[int, int] = sys.version_info[:2],
+) -> list[Mount]:
     """Covers for what the shown folders must not give away: packages by name below any site-packages, and whole
     `folders` (gome's home) should one lie inside a shown one."""
     covers: dict[str, None] = {}
     places = [Path(target) for kind, _, target, _ in mounts if kind == "ro"]
-    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    library = f"python{version[0]}.{version[1]}"
     for place in places:
         packages = [
-            place / version / "site-packages",
-            place / version / "dist-packages",
+            place / library / "site-packages",
+            place / library / "dist-packages",
             place / "python3" / "dist-packages",
             *([place] if place.name == "site-packages" else []),
         ]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from gome.events import Limits
 from gome.plugins.runner.sandbox import plan, world
+from gome.plugins.runner.sandbox.interpreter import interpreter
 
 
 def test_of_an_interpreters_prefix_only_programs_and_libraries_are_shown(tmp_path: Path) -> None:
-    shown = {target for _, _, target, _ in world.interpreter()}
+    shown = {target for _, _, target, _ in world.python(interpreter())}
     assert sys.prefix not in shown and sys.base_prefix not in shown
     assert all(
         Path(p).name in ("bin", "lib", "lib64", "pyvenv.cfg") for p in shown if Path(p).parent == Path(sys.prefix)
