@@ -38,6 +38,7 @@ from gome.events import (
     Intent,
     Ledger,
     Payload,
+    RunStarted,
     Saying,
     Task,
     child_id,
@@ -109,6 +110,12 @@ class Workshop:
     history: Callable[[str], AsyncIterator[Commit]] = no_history
     unsafe: bool = False
     elsewhere: Callable[[str, Task], Awaitable[Sequence[FinishedRun]]] | None = None
+
+    def prepare(self, started: RunStarted, here: Callable[[str], bool]) -> None:
+        """Let the plugins of roles that are performed `here` begin what takes long to begin."""
+        for plugin in self.plugins:
+            if plugin.prepare is not None and here(plugin.role):
+                plugin.prepare(started)
 
     def performer(self, kind: str, by: str = "") -> tuple[Plugin, Effect] | None:
         """The plugin that performs a kind of intent here: the one that asked (`by`) where it does so itself, since a

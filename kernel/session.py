@@ -65,6 +65,8 @@ class Session:
             if self._make_relay and state.started and "queue" in state.started.performers.values():
                 self.relay = self._make_relay()
                 group.start_soon(self.relay.keep)
+            if state.started is not None and state.finished is None:
+                self.shop.prepare(state.started, lambda role: self._place(role) == "local")
             while True:
                 answer = state.answer()
                 ending = bool(self._suspending) or state.finished is not None or state.suspended != ""
@@ -138,11 +140,15 @@ class Session:
             kind = event.type
             found = self.shop.performer(kind, event.by)
             role = found[0].role if found else ""
-            place = state.started.performers.get(role, "local") if state.started else "local"
-            if place == "queue" and self.relay is not None:
+            if self._place(role) == "queue" and self.relay is not None:
                 group.start_soon(self.relay.carry, self.live, role, kind, intent)
             else:
                 group.start_soon(self.performer.perform, intent)
+
+    def _place(self, role: str) -> str:
+        """Where intents of a role are performed."""
+        started = self.live.state.started
+        return started.performers.get(role, "local") if started else "local"
 
     async def command(self, payload: Payload, nonce: str, *, resumes: bool = False) -> None:
         """Append a control event of our own."""

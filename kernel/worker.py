@@ -174,6 +174,8 @@ class Worker:
 
     def _keep(self, live: LiveRun, kit: _Kit, group: anyio.abc.TaskGroup) -> _Known:
         known = self._runs[live.run] = _Known(live, kit.shop)
+        if live.state.started is not None:
+            kit.shop.prepare(live.state.started, lambda role: role in self.roles)
         group.start_soon(self._follow, known)
         return known
 

@@ -7,10 +7,10 @@ namespaces), `outputs.py` and `failures.py` (what came of it).
 
 from __future__ import annotations
 
-from gome.events import Event, ExecutionRequested
+from gome.events import Event, ExecutionRequested, RunStarted
 from gome.kernel.plugin import Check, Context, Effect, Plugin, Result
 from gome.plugins.runner.sandbox import decide
-from gome.plugins.runner.sandbox.settings import Settings
+from gome.plugins.runner.sandbox.settings import Settings, settings_of
 
 
 async def _perform(event: Event, ctx: Context) -> Result:
@@ -27,6 +27,15 @@ def _checks() -> list[Check]:
     return check()
 
 
+def _prepare(started: RunStarted) -> None:
+    """Have the libraries imported while data are profiled, so that the first program starts warm as well."""
+    from gome.plugins.runner.sandbox.starting import zygote
+
+    settings = settings_of(started.settings.get("sandbox"))
+    if settings.start == "warm" and not settings.python:
+        zygote.begin()
+
+
 plugin = Plugin(
     name="sandbox",
     role="runner",
@@ -40,6 +49,7 @@ plugin = Plugin(
     perform=_perform,
     settings=Settings,
     checks=_checks,
+    prepare=_prepare,
     default=True,
 )
 """The plugin value that the entry point `gome.runners` names."""
