@@ -197,12 +197,12 @@ class Plugin:
 
     `reads` are the payload types that `evolve` is shown (its own decisions included) and that `decide` answers (its
     own decisions excluded); `answers` narrows the latter; `Payload` among them stands for every type. `evolve` may
-    update its state in place. `decide(state,
-    event, draw)` returns the payloads that answer the event, none for silence; it must be a pure function of its
-    arguments. `effects` lists the intents that `perform` carries out. `emits` registers payload types of its own with
-    the codec. `settings` is a msgspec struct with defaults for its table in the settings. `commands` adds CLI verbs,
-    `checks` lines to `gome doctor`. `prepare(started)` is called in a process that is about to perform for this plugin in
-    a run: it begins what takes long to begin, and returns at once. `calls(tables, task)` forecasts its calls to language models from the run's settings. `default` marks the one that a
+    update its state in place. `decide(state, event, draw)` returns the payloads that answer the event, none for
+    silence; it must be a pure function of its arguments. `effects` lists the intents that `perform` carries out.
+    `emits` registers payload types of its own with the codec. `settings` is a msgspec struct with defaults for its
+    table in the settings. `commands` adds CLI verbs, `checks` lines to `gome doctor`. `prepare(started)` is called in a
+    process that is about to perform for this plugin in a run: it begins what takes long to begin, and returns at once.
+    `calls(tables, task)` forecasts its calls to language models from the run's settings. `default` marks the one that a
     role takes when none is named. `needs` names optional roles (`completion`) that a run with this plugin must fill;
     `pairs` names plugins of other roles that it works with (role → name), which are taken where nobody names others.
     """
