@@ -41,6 +41,7 @@ MS_REC, MS_PRIVATE, MS_RELATIME, ST_RELATIME = 16384, 1 << 18, 1 << 21, 4096
 MNT_DETACH, AT_FDCWD, AT_RECURSIVE, SYS_MOUNT_SETATTR = 2, -100, 0x8000, 442
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_CAPBSET_DROP = 1, 4, 24
 PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 36, 38, 47, 4
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
 LAST_CAPABILITY = 40
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -55,6 +56,12 @@ class _Attributes(ctypes.Structure):
         ("propagation", ctypes.c_uint64),
         ("userns_fd", ctypes.c_uint64),
     )
+
+
+class _Filter(ctypes.Structure):
+    """`struct sock_fprog` of seccomp(2)."""
+
+    _fields_ = (("count", ctypes.c_ushort), ("code", ctypes.c_char_p))
 
 
 def _check(code: int, what: str) -> None:
@@ -262,6 +269,7 @@ def inner(plan: dict[str, Any], report: Report, program: Program, alive: int = -
     if alive >= 0 and select.select([alive], [], [], 0)[0]:
         return 1
     if plan["command"] is None:
+        _filter(plan)
         report.say(ready=time.monotonic(), unreadable=[p for p in plan["needed"] if not os.access(p, os.R_OK)])
         return 0
     report.say(ready=time.monotonic())
@@ -306,6 +314,7 @@ def _confine(plan: dict[str, Any]) -> None:
     os.closerange(3, 256)
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # without a pid namespace the end of inner would not be ours
     _prctl(PR_SET_DUMPABLE, 1)  # a program may look at itself, as one that was executed may
+    _filter(plan)
 
 
 def execute(plan: dict[str, Any]) -> NoReturn:
@@ -317,6 +326,15 @@ def execute(plan: dict[str, Any]) -> NoReturn:
     except OSError as error:
         os.write(2, f"cannot start {plan['command'][0]}: {error}\n".encode())
     os._exit(127)
+
+
+def _filter(plan: dict[str, Any]) -> None:
+    """Install the plan's filter of system calls (see `seccomp.py`), if it has one; it holds for all that follows."""
+    if code := bytes.fromhex(plan["filter"]):
+        program = _Filter(len(code) // 8, code)
+        null = ctypes.c_ulong(0)
+        mode = ctypes.c_ulong(SECCOMP_MODE_FILTER)
+        _check(_libc.prctl(PR_SET_SECCOMP, mode, ctypes.byref(program), null, null), "installing the seccomp filter")
 
 
 def _surrender(plan: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gome.events import Limits
-from gome.plugins.runner.sandbox import world
+from gome.plugins.runner.sandbox import seccomp, world
 from gome.plugins.runner.sandbox.interpreter import Interpreter
 from gome.plugins.runner.sandbox.starting import LAUNCHER
 from gome.plugins.runner.sandbox.world import Mount
@@ -185,6 +185,7 @@ def plan(kind: Kind, folder: Path, command: list[str] | None, limits: Limits, **
         "env": {},
         "cwd": WORK if isolated else str(folder / "box"),
         "rlimits": rlimits(limits),
+        "filter": seccomp.encoded(graphics=limits.gpus > 0),
         "cpus": [],
         "bwrap": [],
     }

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gome.events import Limits
 from gome.kernel.plugin import Check
-from gome.plugins.runner.sandbox import cgroup, devices, plan, world
+from gome.plugins.runner.sandbox import cgroup, devices, plan, seccomp, world
 from gome.plugins.runner.sandbox.interpreter import interpreter
 from gome.plugins.runner.sandbox.plan import Kind
 from gome.plugins.runner.sandbox.processes import read_report
@@ -152,12 +152,14 @@ def _warmth() -> Check:
 
 
 def check() -> list[Check]:
-    """Lines of `gome doctor`: sandbox, memory limit, devices."""
+    """Lines of `gome doctor`: sandbox, system calls, memory limit, devices."""
     report = probe()
     memory = f"cgroup {report.cgroup}" if report.cgroup else f"no cgroup: {report.cgroup_problem}"
+    missing = seccomp.problem()
     return [
         Check("sandbox", report.kind != "none", report.detail, report.advice),
         _warmth(),
+        Check("system calls", True, f"not filtered: {missing}" if missing else "filtered with seccomp"),
         Check("memory limit", True, f"resident memory is watched; {memory}"),
         *(Check(device.name, True, device.detail) for device in devices.devices()),
     ]

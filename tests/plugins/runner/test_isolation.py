@@ -91,7 +91,7 @@ print(json.dumps([
     attempt(lambda: socket.create_connection(("127.0.0.1", {port}), 2)),
     attempt(lambda: socket.create_connection(("192.0.2.1", 80), 2)),
     attempt(lambda: unix.connect({name!r})),
-    [name for _, name in socket.if_nameindex()],
+    [line.split(":")[0].strip() for line in open("/proc/net/dev").readlines()[2:]],
 ]))"""
     )
     tcp, far, unix, interfaces = json.loads(str(done.stdout))

@@ -16,11 +16,11 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-import gome.events
 from gome.kernel.errors import SandboxUnavailable
 from gome.plugins.runner.sandbox import plan, plugin
 from gome.plugins.runner.sandbox.devices import devices
 from gome.plugins.runner.sandbox.probe import attempt, probe
+from tests.stranger import as_stranger
 
 
 def test_a_sandbox_can_be_made_here() -> None:
@@ -140,31 +140,9 @@ anyio.run(main)
 
 @pytest.fixture
 def stranger() -> Iterator[list[str]]:
-    """A command that runs Python as an ordinary user who can import gome: us, or `nobody` when we are root."""
-    if os.geteuid() != 0:
-        yield [sys.executable]
-        return
-    # Root's interpreter and folders are usually closed to others: use the system's Python with our packages.
-    version = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    python = shutil.which(f"python{version}", path="/usr/bin:/usr/local/bin")
-    if not python or not shutil.which("setpriv"):
-        pytest.skip(f"root, but no system Python {version} or no setpriv")
-    folder = Path(tempfile.mkdtemp(prefix="gome-as-user-"))
-    try:
-        folder.chmod(0o755)
-        (folder / "gome").mkdir()
-        for name in ("events", "kernel", "plugins"):
-            source = Path(next(iter(gome.events.__path__))).parent / name
-            (folder / "gome" / name).symlink_to(source)
-        path = f"{folder}:{Path(msgspec.__file__).parent.parent}"
-        user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "-i", f"PYTHONPATH={path}"]
-        user += [f"PATH={os.environ['PATH']}", "PYTHONDONTWRITEBYTECODE=1", python]
-        seen = subprocess.run([*user, "-c", "import gome.kernel.plugin, pytest"], capture_output=True, text=True)
-        if seen.returncode:
-            pytest.skip(f"an ordinary user cannot import gome here: {seen.stderr.strip().splitlines()[-1]}")
-        yield user
-    finally:
-        shutil.rmtree(folder)
+    """A command that runs Python as an ordinary user."""
+    with as_stranger() as command:
+        yield command
 
 
 @pytest.mark.parametrize("isolation", ["namespaces", "bubblewrap"])
