@@ -203,6 +203,9 @@ def show_attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, Submissi
             for line in rest.strip().splitlines():
                 print(f"     {line}")
         print(f"  {len(a.faults)}  the program below")
+    if a.executions:
+        _section("executions")
+        _executions(a)
     if a.feedback:
         _section("feedback")
         for text in (a.feedback.observations, a.feedback.reason, a.feedback.lesson):
@@ -212,6 +215,8 @@ def show_attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, Submissi
     if failed:
         _section("stderr")
         print(str(failed.stderr)[-4000:] or failed.error)
+        if failed.error and failed.error.partition("\n")[0] not in str(failed.stderr):
+            print(failed.error)
     if a.code and (diff := _diff(a, parent)):
         _section(f"diff to {a.parent}")
         print(diff)
@@ -241,6 +246,21 @@ def _facts(a: Attempt, hidden: dict[str, SubmissionGraded]) -> None:
     for name, value in facts.items():
         if value:
             print(f"  {name:8} {value}")
+
+
+def _executions(a: Attempt) -> None:
+    """A line per execution, and where the whole of long output lies."""
+    columns = ["purpose", "end", "exception", "seconds", "cpu", "MB", "device", "remark"]
+    rows = []
+    for e in a.executions:
+        remark = [f"{e.sampled} training rows"] if e.sampled else []
+        remark += ["answered by an earlier one"] if e.cached else ["warm start"] if e.warm else []
+        end = "ok" if e.ok else e.failure
+        rows.append([e.purpose, end, e.exception, e.seconds, e.cpu_seconds, e.peak_mb, e.device, ", ".join(remark)])
+    table(columns, rows, right=("seconds", "cpu", "MB"))
+    for e in a.executions:
+        for name, stream in e.streams.items():
+            print(f"  {e.purpose}: all of {name} ({stream.size:,} bytes) is artifact {stream.digest}")
 
 
 def _section(name: str) -> None:

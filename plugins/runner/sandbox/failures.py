@@ -77,6 +77,15 @@ def traceback_of(stderr: str) -> tuple[str, str, str]:
     return "", "", ""
 
 
+def exception_of(ended: Ended) -> tuple[str, str]:
+    """Return the class name of the exception that ended a program and its traceback's last lines. Both are empty when
+    it ended well, was stopped or was killed by a signal: a traceback on stderr is then of something it has survived."""
+    if ended.stop or ended.signal or ended.exit_code == 0:
+        return "", ""
+    name, _, lines = traceback_of(ended.stderr)
+    return name, lines
+
+
 def classify(ended: Ended, missing: str, limits: Limits) -> tuple[Failure, str]:
     """Return the class of failure and an explanation, ("", "") for success. `missing` says what is wrong with the
     files that a program has to leave, "" when nothing is."""

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,19 @@ def collect(box: Path, store: Artifacts, most: int) -> Collected:
         except ValueError as error:
             del found.outputs["diagnostics.json"]
             found.remarks.append(f"diagnostics.json is left out: {error}")
+    return found
+
+
+def whole_streams(files: Sequence[Path], places: Sequence[tuple[str, str]], store: Artifacts) -> dict[str, Artifact]:
+    """Store output streams that are too long for the event, under `stdout.txt` and `stderr.txt`, with the paths of this
+    machine (`places`: path, what to say instead) taken out as in the event."""
+    found = {}
+    for file in files:
+        data = file.read_bytes()
+        for path, instead in sorted(places, key=lambda place: -len(place[0])):
+            data = data.replace(os.fsencode(path), instead.encode())
+        name = f"{file.name}.txt"
+        found[name] = Artifact(digest=store.put(data), size=len(data), name=name, media="text/plain")
     return found
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from gome.events import Cost, Event, ExecutionFinished, ExecutionRequested, Limits, Text
+from gome.events import Artifact, Cost, Event, ExecutionFinished, ExecutionRequested, Limits, Text
 from gome.kernel.plugin import Context, Result
 from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
@@ -59,12 +59,14 @@ async def perform(event: Event, ctx: Context) -> Result:
             cancelled=ctx.cancelled,
             keep=settings.output_kb << 10,
             cap=settings.stream_mb << 20,
+            metrics=(ctx.started.task.metric.name,),
         )
     finally:
         if group:
             group.remove()
     collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20)
-    payload = finished(intent, ended, collected, limits, work, sampled)
+    streams = await anyio.to_thread.run_sync(outputs.whole_streams, ended.whole, host_paths(work.box), ctx.artifacts)
+    payload = finished(intent, ended, collected, streams, limits, work, sampled)
     cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
     if payload.failure != "cancelled":
         await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
@@ -152,6 +154,7 @@ def finished(
     intent: ExecutionRequested,
     ended: processes.Ended,
     collected: outputs.Collected,
+    streams: dict[str, Artifact],
     limits: Limits,
     work: Workdir,
     sampled: int,
@@ -160,6 +163,7 @@ def finished(
     places = host_paths(work.box)
     stderr = "\n".join([failures.clean(ended.stderr, places), *(f"[gome] {remark}" for remark in collected.remarks)])
     failure, error = failures.classify(ended, collected.missing, limits)
+    exception, traceback = failures.exception_of(ended)
     return ExecutionFinished(
         attempt=intent.attempt,
         purpose=intent.purpose,
@@ -182,6 +186,9 @@ def finished(
         masked_fold=intent.masked_fold,
         versions=versions(),
         sampled=sampled,
+        exception=exception,
+        traceback=failures.clean(traceback, places),
+        streams=streams,
     )
 
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +36,8 @@ MAX_FILES = 100_000
 
 @dataclass(frozen=True)
 class Ended:
-    """How an execution ended: by itself (`stop` empty), or stopped by us and why."""
+    """How an execution ended: by itself (`stop` empty), or stopped by us and why. `whole` are the files of those output
+    streams that are longer than what is shown of them."""
 
     exit_code: int
     signal: int
@@ -46,6 +47,7 @@ class Ended:
     stop: Stop
     stdout: str
     stderr: str
+    whole: tuple[Path, ...] = ()
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -85,10 +87,11 @@ async def run(
     cancelled: Callable[[], bool],
     keep: int,
     cap: int,
+    metrics: Sequence[str] = (),
 ) -> Ended:
-    """Run a plan to its end. `keep` bytes of each output go into the result, `cap` bytes to disk. Raises
-    SandboxUnavailable when the launcher could not make the sandbox."""
-    out, err = Capture(folder / "stdout", keep, cap), Capture(folder / "stderr", keep, cap)
+    """Run a plan to its end. `keep` bytes of each output go into the result, `cap` bytes to disk; `metrics` names what
+    lines are looked for in the rest. Raises SandboxUnavailable when the launcher could not make the sandbox."""
+    out, err = (Capture(folder / name, keep, cap, metrics) for name in ("stdout", "stderr"))
     watch = Watch(plan, limits, box, group, cancelled)
     process = await anyio.open_process(
         [sys.executable, "-I", "-S", str(LAUNCHER), "outer"],
@@ -136,6 +139,7 @@ async def run(
         stop=reason,
         stdout=out.text(),
         stderr=err.text(),
+        whole=tuple(stream.path for stream in (out, err) if stream.cut),
     )
 
 
