@@ -64,7 +64,8 @@ async def perform(event: Event, ctx: Context) -> Result:
     finally:
         if group:
             group.remove()
-    collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20)
+    metric = ctx.started.task.metric.name
+    collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20, metric)
     streams = await anyio.to_thread.run_sync(outputs.whole_streams, ended.whole, host_paths(work.box), ctx.artifacts)
     payload = finished(intent, ended, collected, streams, limits, work, sampled)
     cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
