@@ -126,7 +126,7 @@ def _row(a: Attempt, hidden: dict[str, SubmissionGraded]) -> dict[str, Any]:
 
 
 def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json: bool) -> None:
-    from gome.kernel.report import headline, spent
+    from gome.kernel.report import executed, headline, spent
     from gome.kernel.results import summarise
 
     t = state.trajectory
@@ -143,7 +143,7 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
     print(f"  {summary.outcome}" + (f" ({summary.reason})" if summary.reason else ""))
     for line in headline(summary):
         print(f"  {line}")
-    counts = f"{summary.steps} steps, {summary.accepted} accepted, {summary.executions} executions"
+    counts = f"{summary.steps} steps, {summary.accepted} accepted, {executed(summary)}"
     print(f"  {counts}, {duration(summary.seconds)}, {state.events} events")
     if asked := spent(summary):
         print(f"  {asked}")

@@ -22,6 +22,7 @@ import msgspec
 from gome.events import Artifact, Cost, Event, ExecutionFinished, ExecutionRequested, Limits, Text
 from gome.kernel.plugin import Context, Result
 from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
+from gome.plugins.runner.sandbox.cache import PURPOSES, Cache, key_of
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
 from gome.plugins.runner.sandbox.trust import permit
@@ -47,6 +48,11 @@ async def perform(event: Event, ctx: Context) -> Result:
     limits = intent.limits
     if ctx.deadline is not None:
         limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
+    cache, key = Cache(ctx.home / "cache" / "executions"), ""
+    if settings.cache and intent.purpose in PURPOSES:
+        key = await anyio.to_thread.run_sync(_key, intent, ctx, settings, report)
+        if known := await anyio.to_thread.run_sync(cache.find, key, intent, limits, ctx.artifacts):
+            return Result(known, Cost())
     sampled = await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
     group = make_group(work, limits, settings)
     try:
@@ -71,7 +77,18 @@ async def perform(event: Event, ctx: Context) -> Result:
     cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
     if payload.failure != "cancelled":
         await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
+    if key and payload.ok:
+        await anyio.to_thread.run_sync(cache.keep, key, payload)
     return Result(payload, cost)
+
+
+def _key(intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport) -> str:
+    isolated = report.kind != "none"
+    return key_of(intent, ctx.started.task, settings, device=_device(intent.limits), isolated=isolated)
+
+
+def _device(limits: Limits) -> str:
+    return "cuda" if limits.gpus and devices.card_count() else "cpu"
 
 
 def _finish(work: Workdir, manifest: Manifest, keep: bool) -> None:
@@ -178,7 +195,7 @@ def finished(
         seconds=round(ended.seconds, 4),
         cpu_seconds=round(ended.cpu_seconds, 4),
         peak_mb=round(ended.peak_mb, 1),
-        device="cuda" if limits.gpus and devices.card_count() else "cpu",
+        device=_device(limits),
         outputs=collected.outputs,
         diagnostics=collected.diagnostics,
         program=intent.program.digest,

@@ -21,6 +21,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     kind of sandbox, or `none`: do as if none could be made. `cgroups` allows a memory cgroup per execution. `hide`
     names further folders below site-packages that programs must not see. `keep` leaves working folders in place for a
     look.
+
+    `cache` answers a debug or full execution from an equal one that has succeeded before, in this run or another of the
+    same home: same program, inputs, seed, partition, threads, device, packages and runner. It is answered at once, is
+    marked `cached`, keeps the seconds that it took then, and costs no execution seconds of a budget (but counts as an
+    execution). So decisions that look at seconds are as they were, while the run as a whole is faster than it would
+    be: two runs are compared for time only with `cache = false`, or each in a home of its own. Runs say how many
+    executions were answered like this. Seed studies, repeats, reruns and audits are always run.
     """
 
     seconds: float = 600.0
@@ -40,6 +47,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     cgroups: bool = True
     hide: tuple[str, ...] = ()
     keep: bool = False
+    cache: bool = True
 
     def sample_size(self, rows: int, classes: int) -> int:
         """Number of rows in the debug sample of a table; at most all of them."""
