@@ -43,8 +43,7 @@ class BlendDiagnostics(Struct, frozen=True):
 
 class Diagnostics(Struct, frozen=True):
     """A program's own figures: scores in the task's metric, wall seconds, its members and blend. `debug_share` in
-    (0, 1] is the share of its training that it does in debug mode, `estimated_seconds` what it expects of a full
-    execution."""
+    (0, 1] is the share of its training that it does in debug mode."""
 
     metric: str = ""
     score: Figure = None
@@ -57,7 +56,6 @@ class Diagnostics(Struct, frozen=True):
     blend: BlendDiagnostics | None = None
     weights: list[Figure] | dict[str, Figure] = field(default_factory=list)
     debug_share: Figure = None
-    estimated_seconds: Figure = None
 
 
 TYPES: dict[str, Any] = {found.encode_name: found.type for found in msgspec.structs.fields(Diagnostics)}

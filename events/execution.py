@@ -70,7 +70,8 @@ class ExecutionFinished(Payload, frozen=True):
     """What came of it. `outputs` maps file names below the working folder to artifacts (`oof.csv`, `submission.csv`,
     `scores.csv`, `diagnostics.json`, `members/<key>/oof.csv`, …); `diagnostics` is the parsed, size-capped
     `diagnostics.json`. Seconds are wall and CPU seconds, `peak_mb` the peak resident memory of the process tree.
-    `sampled` is the number of training rows that a debug execution was given (0: all of them).
+    `sampled` is the number of training rows that a debug execution was given (0: all of them), `estimated_seconds` what
+    the runner expects of the full execution, judged by this one (0: nothing).
 
     `exception` is the class name of the exception that ended the program and `traceback` its last lines ("" without
     one). `streams` holds whole output streams (`stdout.txt`, `stderr.txt`, up to the runner's cap) that are longer than
@@ -109,3 +110,4 @@ class ExecutionFinished(Payload, frozen=True):
     warm: bool = False
     startup: float = 0.0
     cached: bool = False
+    estimated_seconds: float = 0.0

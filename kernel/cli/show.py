@@ -254,6 +254,7 @@ def _executions(a: Attempt) -> None:
     rows = []
     for e in a.executions:
         remark = [f"{e.sampled} training rows"] if e.sampled else []
+        remark += [f"in full about {duration(e.estimated_seconds)}"] if e.estimated_seconds else []
         remark += ["answered by an earlier one"] if e.cached else ["warm start"] if e.warm else []
         end = "ok" if e.ok else e.failure
         rows.append([e.purpose, end, e.exception, e.seconds, e.cpu_seconds, e.peak_mb, e.device, ", ".join(remark)])

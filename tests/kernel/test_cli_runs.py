@@ -169,7 +169,9 @@ def test_show_of_an_attempt_has_a_line_per_execution_and_says_where_long_output_
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     long = Artifact("sha256-" + "0" * 64, 123_456, "stdout.txt", "text/plain")
-    debug = ExecutionFinished(attempt="a1", purpose="debug", ok=True, seconds=2.5, sampled=2000, cached=True)
+    debug = ExecutionFinished(
+        attempt="a1", purpose="debug", ok=True, seconds=2.5, sampled=2000, cached=True, estimated_seconds=90.0
+    )
     full = ExecutionFinished(
         attempt="a1", purpose="full", ok=False, failure="numeric", exception="LinAlgError", streams={"stdout.txt": long}
     )
@@ -178,7 +180,7 @@ def test_show_of_an_attempt_has_a_line_per_execution_and_says_where_long_output_
     lines = capsys.readouterr().out.splitlines()
     (first,) = (line.split() for line in lines if line.startswith("debug"))
     assert first[:4] == ["debug", "ok", "–", "2.5"]
-    assert any("2000 training rows, answered by an earlier one" in line for line in lines)
+    assert any("2000 training rows, in full about 1 m 30 s, answered by an earlier one" in line for line in lines)
     assert any(line.split()[:3] == ["full", "numeric", "LinAlgError"] for line in lines)
     assert f"  full: all of stdout.txt (123,456 bytes) is artifact {long.digest}" in lines
 

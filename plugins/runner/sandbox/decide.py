@@ -38,6 +38,7 @@ from gome.events import (
     SelectionStarted,
     StopRequested,
 )
+from gome.plugins.runner.sandbox.forecast import full_seconds
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
 
 READS = (
@@ -61,8 +62,6 @@ PARTITION = 0
 
 MEMBER_FILES = ("oof.csv", "submission.csv")
 
-STARTUP = 2.0
-"""Seconds of an execution that do not grow with its rows: the interpreter and the imports of libraries."""
 USEFUL = 5.0
 """Seconds below which no execution is begun that may take longer: about what a program needs to import its libraries
 and read its tables."""
@@ -196,19 +195,9 @@ def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
 
 
 def _too_slow(state: State, done: ExecutionFinished, left: float | None) -> str:
-    """Why the full execution would not end within its limit, judged by the debug execution; "" when it would.
-
-    Time is taken to grow with the rows, and with the share of training that the program says (`debug_share` in its
-    diagnostics, in (0, 1]) it did in debug mode.
-    """
+    """Why the full execution would not end within its limit, judged by the debug execution; "" when it would."""
     assert state.started is not None
-    if not done.sampled:
-        return ""
-    share = done.diagnostics.get("debug_share", 1.0)
-    if not isinstance(share, int | float) or not 0 < share <= 1:
-        share = 1.0
-    growth = state.started.task.rows_train / done.sampled / share
-    estimate = STARTUP + max(0.0, done.seconds - STARTUP) * growth
+    estimate = full_seconds(done.seconds, done.sampled, state.started.task.rows_train, done.diagnostics)
     limit = state.settings.limits(debug=False, left=left, late=state.late).seconds
     if estimate <= limit:
         return ""

@@ -23,6 +23,7 @@ from gome.events import Artifact, Cost, Event, ExecutionFinished, ExecutionReque
 from gome.kernel.plugin import Context, Result
 from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
 from gome.plugins.runner.sandbox.cache import PURPOSES, Cache, key_of
+from gome.plugins.runner.sandbox.forecast import full_seconds
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
 from gome.plugins.runner.sandbox.trust import permit
@@ -73,7 +74,7 @@ async def perform(event: Event, ctx: Context) -> Result:
     metric = ctx.started.task.metric.name
     collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20, metric)
     streams = await anyio.to_thread.run_sync(outputs.whole_streams, ended.whole, host_paths(work.box), ctx.artifacts)
-    payload = finished(intent, ended, collected, streams, limits, work, sampled)
+    payload = finished(intent, ended, collected, streams, limits, work, sampled, ctx.started.task.rows_train)
     cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
     if payload.failure != "cancelled":
         await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
@@ -176,16 +177,18 @@ def finished(
     limits: Limits,
     work: Workdir,
     sampled: int,
+    rows: int,
 ) -> ExecutionFinished:
     """The event: how it ended, which class of failure that is, and what it left."""
     places = host_paths(work.box)
     stderr = "\n".join([failures.clean(ended.stderr, places), *(f"[gome] {remark}" for remark in collected.remarks)])
     failure, error = failures.classify(ended, collected.missing, limits)
+    ok = failure == ""
     exception, traceback = failures.exception_of(ended)
     return ExecutionFinished(
         attempt=intent.attempt,
         purpose=intent.purpose,
-        ok=failure == "",
+        ok=ok,
         exit_code=ended.exit_code,
         signal=ended.signal,
         failure=failure,
@@ -204,6 +207,7 @@ def finished(
         masked_fold=intent.masked_fold,
         versions=versions(),
         sampled=sampled,
+        estimated_seconds=round(full_seconds(ended.seconds, sampled, rows, collected.diagnostics), 1) if ok else 0.0,
         exception=exception,
         traceback=failures.clean(traceback, places),
         streams=streams,
