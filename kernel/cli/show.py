@@ -16,7 +16,7 @@ from gome.kernel.errors import Forbidden, UsageError
 if TYPE_CHECKING:
     from gome.kernel.state import RunState
 
-NUMBERS = ("trace", "score", "hidden", "gain")
+NUMBERS = ("trace", "score", "hidden", "gain", "seconds")
 
 
 @click.command("show")
@@ -120,6 +120,7 @@ def _row(a: Attempt, hidden: dict[str, SubmissionGraded]) -> dict[str, Any]:
         "hidden": hidden[a.id].score if a.id in hidden else None,
         "gain": a.gain if a.accepted is not None and a.rule else None,
         "verdict": _verdict(a),
+        "seconds": round(a.seconds, 1) if a.seconds else None,
         "change": a.hypothesis.statement if a.hypothesis else "",
         "why": a.reason,
     }

@@ -115,7 +115,7 @@ def memory_entries(recollections: Sequence[Recollection], trajectory: Trajectory
     for position, r in enumerate(recollections, start=1):
         attempt = trajectory.attempts.get(r.attempt)
         score = f", score {number(attempt.score)}" if attempt else ""
-        verdict = "accepted" if r.accepted else "not accepted"
+        verdict = "accepted" if r.accepted else f"failed: {r.failure}" if r.failure else "not accepted"
         text = f"memory {position} ({verdict}{score}, gain {number(r.gain)}): {r.statement}"
         if attempt and attempt.feedback and attempt.feedback.lesson:
             text += f"\nlesson: {attempt.feedback.lesson}"
