@@ -83,6 +83,8 @@ def story(attempt: Attempt, trajectory: Trajectory, *, told: bool) -> str:
         judged = "not accepted, " if attempt.accepted is False else ""
         gain = f", gain {number(attempt.gain)} ± {number(attempt.noise)}" if judged else ""
         lines.append(f"{judged}score {number(attempt.score)}{gain}")
+    elif attempt.rule == "hopeless":
+        lines.append("not accepted: stopped early, since it was worse on the folds that it had finished")
     else:
         lines.append(f"failed ({attempt.failure or 'before it could be scored'})")
     if told and attempt.accepted is False and attempt.reason:

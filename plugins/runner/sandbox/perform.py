@@ -23,6 +23,7 @@ from gome.events import Artifact, Cost, Event, ExecutionFinished, ExecutionReque
 from gome.kernel.plugin import Context, Result
 from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
 from gome.plugins.runner.sandbox.cache import PURPOSES, Cache, key_of
+from gome.plugins.runner.sandbox.early import below
 from gome.plugins.runner.sandbox.forecast import full_seconds
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
@@ -56,6 +57,7 @@ async def perform(event: Event, ctx: Context) -> Result:
             return Result(known, Cost())
     sampled = await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
     group = make_group(work, limits, settings)
+    bar = limits.bar if intent.purpose == "full" else None
     try:
         ended = await processes.run(
             _plan(work, intent, ctx, settings, report, limits, group),
@@ -67,6 +69,7 @@ async def perform(event: Event, ctx: Context) -> Result:
             keep=settings.output_kb << 10,
             cap=settings.stream_mb << 20,
             metrics=(ctx.started.task.metric.name,),
+            hopeless=lambda: bar is not None and below(bar, work.box),
         )
     finally:
         if group:

@@ -28,7 +28,7 @@ from gome.plugins.runner.sandbox.capture import Capture
 from gome.plugins.runner.sandbox.cgroup import Group
 from gome.plugins.runner.sandbox.plan import LAUNCHER
 
-Stop = Literal["", "time", "memory", "disk", "cancelled"]
+Stop = Literal["", "time", "memory", "disk", "cancelled", "hopeless"]
 
 MAX_FILES = 100_000
 """Entries a working folder may have; more count as too much disk."""
@@ -88,11 +88,13 @@ async def run(
     keep: int,
     cap: int,
     metrics: Sequence[str] = (),
+    hopeless: Callable[[], bool] = lambda: False,
 ) -> Ended:
     """Run a plan to its end. `keep` bytes of each output go into the result, `cap` bytes to disk; `metrics` names what
-    lines are looked for in the rest. Raises SandboxUnavailable when the launcher could not make the sandbox."""
+    lines are looked for in the rest; `hopeless` is asked twice a second whether going on is of no use. Raises
+    SandboxUnavailable when the launcher could not make the sandbox."""
     out, err = (Capture(folder / name, keep, cap, metrics) for name in ("stdout", "stderr"))
-    watch = Watch(plan, limits, box, group, cancelled)
+    watch = Watch(plan, limits, box, group, cancelled, hopeless)
     process = await anyio.open_process(
         [sys.executable, "-I", "-S", str(LAUNCHER), "outer"],
         stdin=subprocess.PIPE,
@@ -160,7 +162,13 @@ class Watch:
     """Looks at a running execution several times a second and remembers why it had to be stopped."""
 
     def __init__(
-        self, plan: dict[str, Any], limits: Limits, box: Path, group: Group | None, cancelled: Callable[[], bool]
+        self,
+        plan: dict[str, Any],
+        limits: Limits,
+        box: Path,
+        group: Group | None,
+        cancelled: Callable[[], bool],
+        hopeless: Callable[[], bool],
     ) -> None:
         self.report = Path(plan["report"])
         self.above = 3 if plan["kind"] == "bubblewrap" else 2
@@ -168,6 +176,7 @@ class Watch:
         self.box = box
         self.group = group
         self.cancelled = cancelled
+        self.hopeless = hopeless
         self.began = time.monotonic()
         self.peak = 0.0
         self.reason: Stop = ""
@@ -204,6 +213,8 @@ class Watch:
             self._look_at_disk = now + max(0.5, 20 * (time.monotonic() - now))
             if size > self.limits.disk_mb << 20 or files > MAX_FILES:
                 return "disk"
+            if self.hopeless():
+                return "hopeless"
         return ""
 
     async def buried(self) -> None:

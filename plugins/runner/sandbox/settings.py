@@ -22,6 +22,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     names further folders below site-packages that programs must not see. `keep` leaves working folders in place for a
     look.
 
+    With `stop_early` a full execution that reports its folds' scores while it runs (`partial_scores.csv`, see
+    `early.py`; rendered programs do with `pipeline.partial_scores`) is stopped when after two folds or more all of them
+    are worse than those of the best accepted attempt by more than `early_margin` standard errors of a fold's score.
+
     `cache` answers a debug or full execution from an equal one that has succeeded before, in this run or another of the
     same home: same program, inputs, seed, partition, threads, device, packages and runner. It is answered at once, is
     marked `cached`, keeps the seconds that it took then, and costs no execution seconds of a budget (but counts as an
@@ -48,6 +52,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     hide: tuple[str, ...] = ()
     keep: bool = False
     cache: bool = True
+    stop_early: bool = False
+    early_margin: float = 2.0
 
     def sample_size(self, rows: int, classes: int) -> int:
         """Number of rows in the debug sample of a table; at most all of them."""
