@@ -62,6 +62,7 @@ from gome.events.event import (
     started_id,
 )
 from gome.events.execution import (
+    Bar,
     ExecutionFinished,
     ExecutionRefused,
     ExecutionRequested,
@@ -297,6 +298,7 @@ __all__ = [
     "AttemptAccepted",
     "AttemptRejected",
     "AttemptsView",
+    "Bar",
     "Blend",
     "Body",
     "Booster",

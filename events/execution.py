@@ -13,13 +13,28 @@ Purpose = Literal["debug", "full", "seed", "repeat", "rerun", "audit"]
 """Why a program runs: `debug` (a sample), `full` (the attempt), `seed` (noise estimate), `repeat` (the guard asks
 again on the next partition), `rerun` (final selection), `audit` (a masked fold)."""
 
-Failure = Literal["", "syntax", "import", "data", "memory", "time", "numeric", "contract", "killed", "cancelled"]
-"""Class of a failed execution; empty when it succeeded."""
+Failure = Literal[
+    "", "syntax", "import", "data", "memory", "time", "numeric", "contract", "killed", "cancelled", "hopeless"
+]
+"""Class of a failed execution; empty when it succeeded. `cancelled` and `hopeless` (stopped below the bar of its
+limits) are no faults of the program."""
+
+
+class Bar(Struct, frozen=True, omit_defaults=True):
+    """What a full execution is up against while it runs: the fold scores (by number of the fold) of the best accepted
+    attempt on the same partition. A program that is worse on all of the folds it has reported, at least two, by more
+    than `margin` (metric units) is stopped."""
+
+    attempt: str
+    folds: tuple[float, ...]
+    margin: float
+    greater: bool = False
 
 
 class Limits(Struct, frozen=True, omit_defaults=True):
     """What an execution may use: wall seconds, cores (threads), memory and output in MiB, GPUs (0 or 1), and of the
-    GPU's memory a share in (0, 1], where 1 means that nobody else uses it meanwhile."""
+    GPU's memory a share in (0, 1], where 1 means that nobody else uses it meanwhile. `bar` is set where hopeless
+    executions are to be stopped early."""
 
     seconds: float = 600.0
     cores: int = 1
@@ -28,6 +43,7 @@ class Limits(Struct, frozen=True, omit_defaults=True):
     processes: int = 256
     gpus: int = 0
     gpu_share: float = 1.0
+    bar: Bar | None = None
 
 
 class ExecutionRequested(Intent, frozen=True):
@@ -70,7 +86,8 @@ class ExecutionFinished(Payload, frozen=True):
     """What came of it. `outputs` maps file names below the working folder to artifacts (`oof.csv`, `submission.csv`,
     `scores.csv`, `diagnostics.json`, `members/<key>/oof.csv`, …); `diagnostics` is the parsed, size-capped
     `diagnostics.json`. Seconds are wall and CPU seconds, `peak_mb` the peak resident memory of the process tree.
-    `sampled` is the number of training rows that a debug execution was given (0: all of them).
+    `sampled` is the number of training rows that a debug execution was given (0: all of them), `estimated_seconds` what
+    the runner expects of the full execution, judged by this one (0: nothing).
 
     `exception` is the class name of the exception that ended the program and `traceback` its last lines ("" without
     one). `streams` holds whole output streams (`stdout.txt`, `stderr.txt`, up to the runner's cap) that are longer than
@@ -109,3 +126,4 @@ class ExecutionFinished(Payload, frozen=True):
     warm: bool = False
     startup: float = 0.0
     cached: bool = False
+    estimated_seconds: float = 0.0

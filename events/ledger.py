@@ -23,13 +23,15 @@ HELD = ("executions", "execution_seconds", "completions", "tokens", "money")
 
 @dataclass(slots=True)
 class Ledger:
-    """Sums over a run; an execution counts once it has finished. `open` are the reservations of open intents by id,
+    """Sums over a run; an execution counts once it has finished; `cached` of them were answered by an earlier one and
+    took no execution seconds. `open` are the reservations of open intents by id,
     `by` splits cost by who caused it (decider or performer) and `models` by model. A fold that is not shown every event
     knows as much as it is shown."""
 
     budget: Budget = field(default_factory=Budget)
     steps: int = 0
     executions: int = 0
+    cached: int = 0
     execution_seconds: float = 0.0
     completions: int = 0
     tokens: int = 0
@@ -50,9 +52,10 @@ class Ledger:
             case Intent():
                 if (held := payload.reserves()) != NOTHING:
                     self.open[event.id] = held
-            case ExecutionFinished(seconds=seconds):
+            case ExecutionFinished(seconds=seconds, cached=cached):
                 self.executions += 1
-                self.execution_seconds += seconds
+                self.cached += cached
+                self.execution_seconds += 0.0 if cached else seconds
             case StepPlanned():
                 self.steps += 1
             case RunStarted(budget=budget):

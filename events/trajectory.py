@@ -304,7 +304,7 @@ def _executed(t: Trajectory, e: Event, p: ExecutionFinished) -> None:
         if p.purpose in ("debug", "full"):
             a.executions = (*a.executions, p)
         a.seconds += p.seconds
-        if p.purpose == "full" and not p.ok:
+        if p.purpose == "full" and not p.ok and p.failure != "hopeless":  # that is a verdict, no failure
             a.failure = p.failure
 
 

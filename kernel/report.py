@@ -38,6 +38,11 @@ def headline(s: Summary) -> list[str]:
     return lines
 
 
+def executed(s: Summary) -> str:
+    """How many executions there were, and how many of them nothing had to be run for."""
+    return f"{s.executions} executions" + (f" ({s.cached} answered by earlier ones, not run)" if s.cached else "")
+
+
 def spent(s: Summary) -> str:
     """What language models took: calls, tokens, money; "" where none was asked."""
     if not s.calls:
@@ -81,7 +86,7 @@ def report(s: Summary, t: Trajectory) -> str:
     out = [f"# {s.task}: run {s.run}", ""]
     out += [f"- {line}" for line in headline(s)]
     out += [
-        f"- {s.steps} steps ({s.accepted} accepted, {s.failed} failed), {s.executions} executions, "
+        f"- {s.steps} steps ({s.accepted} accepted, {s.failed} failed), {executed(s)}, "
         f"{s.seconds:.0f} s, outcome {s.outcome}" + (f": {s.reason}" if s.reason else ""),
         *([f"- {asked}"] if (asked := spent(s)) else []),
         "",

@@ -44,8 +44,9 @@ class Payer(Struct, frozen=True):
 
 class Summary(Struct, frozen=True):
     """The result of a run. Scores are in the metric's units; `None` where there is nothing (no hidden answers, nothing
-    handed in). `hidden` is only filled once the run is finished. `calls`, tokens and `money` (USD) are those of
-    language models; money is None where a price is unknown."""
+    handed in). `hidden` is only filled once the run is finished. `cached` of the executions were answered by earlier
+    ones of the same home. `calls`, tokens and `money` (USD) are those of language models; money is None where a price
+    is unknown."""
 
     run: str
     task: str
@@ -74,6 +75,7 @@ class Summary(Struct, frozen=True):
     money: float | None = 0.0
     models: tuple[str, ...] = ()
     folder: str = ""
+    cached: int = 0
 
 
 def _gain(grades: Mapping[str, SubmissionGraded], other: str, name: str) -> Gain | None:
@@ -119,6 +121,7 @@ def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], l
         accepted=len(t.accepted_attempts()),
         failed=sum(1 for a in t.attempts.values() if a.failure and a.accepted is False),
         executions=ledger.executions,
+        cached=ledger.cached,
         seconds=t.active,
         calls=ledger.completions,
         tokens_in=sum(cost.tokens_in for cost in ledger.models.values()),

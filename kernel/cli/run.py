@@ -22,7 +22,7 @@ from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import UsageError
 from gome.kernel.forecast import forecast
 from gome.kernel.profiles import find_profile
-from gome.kernel.report import headline, number, spent
+from gome.kernel.report import executed, headline, number, spent
 from gome.kernel.results import Summary
 from gome.kernel.settings import Settings, load, seconds
 from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Request, prepare, resolve_settings
@@ -211,7 +211,7 @@ def _text(s: Summary) -> str:
         lines += [f"    {number(p.gain, '+')}  {p.change}  ({p.attempt}, trace {p.trace})" for p in s.payers]
     lines += [
         "",
-        f"  {s.steps} steps, {s.accepted} accepted, {s.executions} executions, {s.seconds:.0f} s",
+        f"  {s.steps} steps, {s.accepted} accepted, {executed(s)}, {s.seconds:.0f} s",
         *([f"  {asked}"] if (asked := spent(s)) else []),
         f"  results  {os.path.relpath(s.folder)}/   (best_program.py, submission.csv, REPORT.md)",
         f"  more     gome show {s.run}    gome verify {s.run}",

@@ -16,7 +16,7 @@ from gome.kernel.errors import Forbidden, UsageError
 if TYPE_CHECKING:
     from gome.kernel.state import RunState
 
-NUMBERS = ("trace", "score", "hidden", "gain")
+NUMBERS = ("trace", "score", "hidden", "gain", "seconds")
 
 
 @click.command("show")
@@ -120,13 +120,14 @@ def _row(a: Attempt, hidden: dict[str, SubmissionGraded]) -> dict[str, Any]:
         "hidden": hidden[a.id].score if a.id in hidden else None,
         "gain": a.gain if a.accepted is not None and a.rule else None,
         "verdict": _verdict(a),
+        "seconds": round(a.seconds, 1) if a.seconds else None,
         "change": a.hypothesis.statement if a.hypothesis else "",
         "why": a.reason,
     }
 
 
 def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json: bool) -> None:
-    from gome.kernel.report import headline, spent
+    from gome.kernel.report import executed, headline, spent
     from gome.kernel.results import summarise
 
     t = state.trajectory
@@ -143,7 +144,7 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
     print(f"  {summary.outcome}" + (f" ({summary.reason})" if summary.reason else ""))
     for line in headline(summary):
         print(f"  {line}")
-    counts = f"{summary.steps} steps, {summary.accepted} accepted, {summary.executions} executions"
+    counts = f"{summary.steps} steps, {summary.accepted} accepted, {executed(summary)}"
     print(f"  {counts}, {duration(summary.seconds)}, {state.events} events")
     if asked := spent(summary):
         print(f"  {asked}")
@@ -203,6 +204,9 @@ def show_attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, Submissi
             for line in rest.strip().splitlines():
                 print(f"     {line}")
         print(f"  {len(a.faults)}  the program below")
+    if a.executions:
+        _section("executions")
+        _executions(a)
     if a.feedback:
         _section("feedback")
         for text in (a.feedback.observations, a.feedback.reason, a.feedback.lesson):
@@ -212,6 +216,8 @@ def show_attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, Submissi
     if failed:
         _section("stderr")
         print(str(failed.stderr)[-4000:] or failed.error)
+        if failed.error and failed.error.partition("\n")[0] not in str(failed.stderr):
+            print(failed.error)
     if a.code and (diff := _diff(a, parent)):
         _section(f"diff to {a.parent}")
         print(diff)
@@ -241,6 +247,22 @@ def _facts(a: Attempt, hidden: dict[str, SubmissionGraded]) -> None:
     for name, value in facts.items():
         if value:
             print(f"  {name:8} {value}")
+
+
+def _executions(a: Attempt) -> None:
+    """A line per execution, and where the whole of long output lies."""
+    columns = ["purpose", "end", "exception", "seconds", "cpu", "MB", "device", "remark"]
+    rows = []
+    for e in a.executions:
+        remark = [f"{e.sampled} training rows"] if e.sampled else []
+        remark += [f"in full about {duration(e.estimated_seconds)}"] if e.estimated_seconds else []
+        remark += ["answered by an earlier one"] if e.cached else ["warm start"] if e.warm else []
+        end = "ok" if e.ok else e.failure
+        rows.append([e.purpose, end, e.exception, e.seconds, e.cpu_seconds, e.peak_mb, e.device, ", ".join(remark)])
+    table(columns, rows, right=("seconds", "cpu", "MB"))
+    for e in a.executions:
+        for name, stream in e.streams.items():
+            print(f"  {e.purpose}: all of {name} ({stream.size:,} bytes) is artifact {stream.digest}")
 
 
 def _section(name: str) -> None:

@@ -14,7 +14,10 @@ from gome.kernel.cli.opening import complete, folded, nats_option, opened
 from gome.kernel.cli.output import say, table
 from gome.kernel.errors import UsageError
 
-SHOWN = ("attempt", "trace", "parent", "stage", "score", "gain", "noise", "accepted", "seconds", "statement", "reason")
+SHOWN = (
+    *("attempt", "trace", "parent", "stage", "score", "gain", "noise", "accepted", "failure", "seconds"),
+    *("statement", "reason"),
+)
 NUMBERS = ("trace", "score", "gain", "noise", "seconds")
 
 

@@ -20,8 +20,19 @@ import msgspec
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from gome.events import AttemptAccepted, Draw, Event, Payload, SubmissionGraded
+from gome.events import (
+    Artifact,
+    Attempt,
+    AttemptAccepted,
+    Draw,
+    Event,
+    ExecutionFinished,
+    Payload,
+    SubmissionGraded,
+    Trajectory,
+)
 from gome.kernel.cli import main
+from gome.kernel.cli.show import show_attempt
 from gome.kernel.connect import Connection, Vaults, connect, grades
 from gome.kernel.frames import COLUMNS
 from gome.kernel.owner import owner_lock
@@ -152,6 +163,26 @@ def test_show_of_an_attempt_has_its_program_diff_diagnostics_and_feedback(gome: 
 def test_show_of_a_failed_attempt_says_how_it_failed(gome: Gome) -> None:
     said = gome("show", "toy-done", "--attempt", "a3")
     assert "killed: no such luck" in said.out
+
+
+def test_show_of_an_attempt_has_a_line_per_execution_and_says_where_long_output_lies(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = Artifact("sha256-" + "0" * 64, 123_456, "stdout.txt", "text/plain")
+    debug = ExecutionFinished(
+        attempt="a1", purpose="debug", ok=True, seconds=2.5, sampled=2000, cached=True, estimated_seconds=90.0
+    )
+    full = ExecutionFinished(
+        attempt="a1", purpose="full", ok=False, failure="numeric", exception="LinAlgError", streams={"stdout.txt": long}
+    )
+    attempt = Attempt(id="a1", executions=(debug, full))
+    show_attempt("r1", Trajectory(), attempt, {}, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    (first,) = (line.split() for line in lines if line.startswith("debug"))
+    assert first[:4] == ["debug", "ok", "–", "2.5"]
+    assert any("2000 training rows, in full about 1 m 30 s, answered by an earlier one" in line for line in lines)
+    assert any(line.split()[:3] == ["full", "numeric", "LinAlgError"] for line in lines)
+    assert f"  full: all of stdout.txt (123,456 bytes) is artifact {long.digest}" in lines
 
 
 def test_an_attempt_that_does_not_exist_is_named_with_those_that_do(gome: Gome) -> None:

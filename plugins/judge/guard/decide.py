@@ -103,8 +103,11 @@ def _last_verdicts(state: Guarding) -> list[Payload]:
 
 
 def _fail(record: Record, failure: str = "", reason: str = "") -> AttemptRejected:
+    name = record.planned.attempt
+    if record.failure == "hopeless":  # it ran and was worse: refused like one that was scored
+        return AttemptRejected(attempt=name, reason=record.reason, rule="hopeless")
     return AttemptRejected(
-        attempt=record.planned.attempt, reason=record.reason or reason, failure=record.failure or failure, rule="failed"
+        attempt=name, reason=record.reason or reason, failure=record.failure or failure, rule="failed"
     )
 
 

@@ -40,6 +40,8 @@ from gome.events import (
     Task,
 )
 
+NO_FAULT = ("cancelled", "hopeless")
+"""Ends of executions that another version of the program would not mend."""
 CHILDREN = ("CompletionRequested", "AlarmRequested")
 """Kinds whose failure is another effect's business: they are asked for inside an effect, which fails or copes."""
 
@@ -254,7 +256,7 @@ def _finished(state: Guarding, event: Event, done: ExecutionFinished) -> None:
     if done.purpose in ("debug", "full"):
         if record and done.ok and done.purpose == "full":
             record.executed, record.seconds, record.cpu_seconds = True, done.seconds, done.cpu_seconds
-        elif not done.ok and not (record and done.failure != "cancelled" and _repairable(state, record)):
+        elif not done.ok and not (record and done.failure not in NO_FAULT and _repairable(state, record)):
             said = (done.error or "no message").strip()
             _fail(state, done.attempt, done.failure or "killed", said.splitlines()[-1][:300] if said else "")
         return

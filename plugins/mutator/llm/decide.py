@@ -132,8 +132,8 @@ def _fault(state: State, said: ExecutionFinished | SubmissionRejected | CodeRevi
         return
     match said:
         case ExecutionFinished(ok=False, purpose="debug" | "full", program=program, failure=failure):
-            # Called off is no fault of the program, and an earlier version's result is history.
-            if failure != "cancelled" and program in ("", work.code.program.digest):
+            # Called off or hopeless is no fault of the program, and an earlier version's result is history.
+            if failure not in ("cancelled", "hopeless") and program in ("", work.code.program.digest):
                 work.problem, work.reviewed = execution_problem(said, state.share), False
         case SubmissionRejected(layer=1, purpose="full", masked_fold=None):
             work.problem, work.reviewed = submission_problem(said), False

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from gome.events import (
     CodeRejected,
     CodeWritten,
@@ -25,7 +28,15 @@ from gome.events import (
 from gome.events.pipeline import apply_change, member_key, needs_torch, to_spec
 from gome.events.task import Task
 from gome.kernel.plugin import Plugin
+from gome.plugins.mutator.pipeline.partial import RENDERER_OF_PARTIAL, suits, with_partial_scores
 from gome.plugins.mutator.pipeline.render import RENDERER, estimate_seconds, render
+
+
+class Settings(Struct, frozen=True):
+    """The mutator's table in the settings. With `partial_scores` programs of a single model write each fold's score to
+    `partial_scores.csv` as soon as it is known, so that a runner may stop hopeless ones (`sandbox.stop_early`)."""
+
+    partial_scores: bool = False
 
 
 @dataclass(slots=True)
@@ -35,6 +46,7 @@ class State:
     task: Task | None = None
     environment: dict[str, str] = field(default_factory=dict)
     folds: int = 5
+    settings: Settings = field(default_factory=Settings)
     parents: dict[str, str] = field(default_factory=dict)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
@@ -43,8 +55,9 @@ class State:
 def evolve(state: State, event: Event) -> State:
     """Fold one event."""
     match event.payload:
-        case RunStarted(task=task, environment=environment):
+        case RunStarted(task=task, environment=environment, settings=tables):
             state.task, state.environment = task, environment
+            state.settings = msgspec.convert(tables.get("pipeline", {}), Settings)
         case DataProfiled(fold_count=count):
             state.folds = count
         case StepPlanned(attempt=attempt, parent=parent):
@@ -69,6 +82,9 @@ def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
         if needs_torch(pipeline) and state.environment and not state.environment.get("torch"):
             raise ValueError("family 'network' needs torch, which is not installed where programs run")
         program = render(pipeline, state.task)
+        partial = state.settings.partial_scores and suits(pipeline)
+        if partial:
+            program = with_partial_scores(program)
     except ValueError as err:
         return (CodeRejected(attempt=attempt, reason=str(err)),)
     text = Text.of(program)
@@ -81,7 +97,7 @@ def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
             digest=text.digest,
             spec=to_spec(pipeline),
             trusted=True,
-            renderer=RENDERER,
+            renderer=RENDERER_OF_PARTIAL if partial else RENDERER,
             members=tuple(member_key(m) for m in pipeline.members),
             estimate_seconds=estimate_seconds(pipeline, state.task, state.folds),
         ),
@@ -97,6 +113,7 @@ plugin = Plugin(
     initial=State,
     evolve=evolve,
     decide=decide,
+    settings=Settings,
     default=True,
     modules=("gome.plugins.mutator.pipeline",),
 )

@@ -83,6 +83,8 @@ def story(attempt: Attempt, trajectory: Trajectory, *, told: bool) -> str:
         judged = "not accepted, " if attempt.accepted is False else ""
         gain = f", gain {number(attempt.gain)} ± {number(attempt.noise)}" if judged else ""
         lines.append(f"{judged}score {number(attempt.score)}{gain}")
+    elif attempt.rule == "hopeless":
+        lines.append("not accepted: stopped early, since it was worse on the folds that it had finished")
     else:
         lines.append(f"failed ({attempt.failure or 'before it could be scored'})")
     if told and attempt.accepted is False and attempt.reason:
@@ -115,7 +117,7 @@ def memory_entries(recollections: Sequence[Recollection], trajectory: Trajectory
     for position, r in enumerate(recollections, start=1):
         attempt = trajectory.attempts.get(r.attempt)
         score = f", score {number(attempt.score)}" if attempt else ""
-        verdict = "accepted" if r.accepted else "not accepted"
+        verdict = "accepted" if r.accepted else f"failed: {r.failure}" if r.failure else "not accepted"
         text = f"memory {position} ({verdict}{score}, gain {number(r.gain)}): {r.statement}"
         if attempt and attempt.feedback and attempt.feedback.lesson:
             text += f"\nlesson: {attempt.feedback.lesson}"

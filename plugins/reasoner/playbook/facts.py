@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gome.events import Trajectory
-from gome.events.pipeline import to_spec
+from gome.events.pipeline import Pipeline, to_spec
 from gome.kernel.reasoning import ReasonContext
 from gome.plugins.reasoner.playbook.columns import ColumnFacts, read_columns
 from gome.plugins.reasoner.playbook.fitted import MemberFacts, completed, library_of, members_of
@@ -23,12 +23,26 @@ RESERVE = 0.2
 """Share of the budget that belongs to the final selection."""
 
 
+TOO_MUCH = ("time", "memory")
+"""Failures that say that a program asked for more than there is."""
+
+
+@dataclass(frozen=True)
+class TooHeavy:
+    """A pipeline that ran out of time or memory, and whose it was."""
+
+    attempt: str
+    failure: str
+    pipeline: Pipeline
+
+
 @dataclass(frozen=True)
 class Facts:
     """All that is known when a step is asked for. `parent` is the specification built on (empty for a draft), `members`
     the parent's members with their facts, `library` every member fitted so far, best first, `known` the keys of the
     pipelines proposed so far (both as far as they are in sight). `room` counts the CPU seconds that a step may still
     cost, `weight_limit` the seconds that a whole pipeline may take to refit (final selection runs it several times).
+    `heavy` are the trace's pipelines that ran out of time or memory since it last accepted one.
     """
 
     task: str
@@ -63,6 +77,7 @@ class Facts:
     openers: tuple[str, ...] = field(default=())
     base: str = ""
     pending: frozenset[str] = frozenset()
+    heavy: tuple[TooHeavy, ...] = ()
 
     def column(self, name: str) -> ColumnFacts | None:
         """Facts about one column, None if there is no such column."""
@@ -135,10 +150,13 @@ def read_facts(context: ReasonContext) -> Facts:
     score = parent.score if parent else None
     ended = [a for a in trajectory.attempts.values() if a.trace == attempt.trace and a.accepted is not None]
     refused = 0
+    heavy = []
     for a in reversed(ended):
         if a.accepted:
             break
         refused += 1
+        if a.failure in TOO_MUCH and (found := pipeline_of(a)):
+            heavy.append(TooHeavy(a.id, a.failure, found.pipeline))
     seen = in_sight(context)
     library = library_of(seen, greater)
     members = completed(members_of(parent), library) if parent and base else ()
@@ -188,6 +206,7 @@ def read_facts(context: ReasonContext) -> Facts:
         fold_count=trajectory.profiled.fold_count if trajectory.profiled else 5,
         openers=openers,
         pending=pending_members(trajectory),
+        heavy=tuple(reversed(heavy)),
     )
 
 

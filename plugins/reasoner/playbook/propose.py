@@ -33,6 +33,9 @@ MARGIN = 1.4
 """By how much an estimate may be wrong and the step still end in time."""
 FULL_IMPACT = 0.04
 """Expected relative gain that scores 10 for impact."""
+LIGHTER = 0.5
+"""Share of what ran out of time or memory that the next step may take (seconds stand for memory as well: both grow with
+rows, columns and rounds)."""
 SHOWN = 5
 """Challenges, and hypotheses passed over, that are recorded."""
 
@@ -75,6 +78,12 @@ def seconds_of(
         whole += took
         fresh += 0.0 if known else took
     return fresh + START, whole + START
+
+
+def ceiling(facts: Facts, kept: dict[str, MemberFacts], corrected: dict[str, float]) -> float:
+    """Return the estimated seconds that a step may take after others have run out of time or memory."""
+    found = (seconds_of(facts, heavy.pipeline, kept, corrected)[0] - START for heavy in facts.heavy)
+    return min((START + LIGHTER * seconds for seconds in found), default=math.inf)
 
 
 def _clip(value: float) -> float:
@@ -122,6 +131,7 @@ def legal(context: ReasonContext, facts: Facts, ideas: Iterable[Idea], *, wait: 
     """Yield the ideas that can be carried out; with `wait` none that needs a member which another trace is fitting just
     now (a little later it costs nothing)."""
     kept, corrected = {m.key: m for m in facts.library}, corrections(facts)
+    most = min(facts.room / MARGIN, ceiling(facts, kept, corrected))
     for idea in ideas:
         try:
             pipeline = apply_change(facts.parent, idea.change)
@@ -135,7 +145,7 @@ def legal(context: ReasonContext, facts: Facts, ideas: Iterable[Idea], *, wait: 
             continue
         first = not facts.parent and not facts.library  # anything is better than no solution at all
         seconds, whole = seconds_of(facts, pipeline, kept, corrected)
-        if seconds * MARGIN > facts.room or (whole > facts.weight_limit and not first):
+        if seconds > most or (whole > facts.weight_limit and not first):
             continue
         yield Legal(idea, pipeline, key, seconds, whole)
 
@@ -162,6 +172,7 @@ def undiagnosed(context: ReasonContext, facts: Facts) -> Proposal | None:
     moves = [m for m in MOVES if (m.name == "draft") == (not facts.parent)]
     ideas = [idea for move in moves for idea in move.ideas(facts)]
     found = list(legal(context, facts, ideas, wait=True)) or list(legal(context, facts, ideas, wait=False))
+    found = found or list(legal(context, replace(facts, heavy=()), ideas, wait=False))
     if facts.step_kind == "merge":
         found = [one for one in found if one.idea.move == "join"] or found
     if not found:
@@ -199,6 +210,9 @@ def _hypothesis(facts: Facts, candidate: Candidate) -> Hypothesis:
         reason += f"; the like was tried {belief.tries:.0f} times"
     if belief.learnt_from:
         reason += f", with success in {', '.join(belief.learnt_from)}"
+    if facts.heavy:
+        out = ", ".join(f"{heavy.attempt} ran out of {heavy.failure}" for heavy in facts.heavy[-2:])
+        reason += f"; only light changes are considered, since {out}"
     return Hypothesis(
         statement=idea.statement,
         component=idea.component,
@@ -219,6 +233,9 @@ def propose(context: ReasonContext) -> Proposal | None:
         return undiagnosed(context, facts)
     challenges = diagnose(facts)
     ranked = candidates(context, facts, challenges) or candidates(context, facts, challenges, wait=False)
+    if facts.heavy and not ranked:  # nothing lighter is left: better a heavy step than none
+        facts = replace(facts, heavy=())
+        ranked = candidates(context, facts, challenges, wait=False)
     if facts.step_kind == "merge":
         ranked = [c for c in ranked if c.idea.move == "join"] or ranked
         if other := rebased(facts, context):

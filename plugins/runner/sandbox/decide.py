@@ -20,6 +20,9 @@ import msgspec
 
 from gome.events import (
     Artifact,
+    AttemptAccepted,
+    AttemptRejected,
+    Bar,
     CodeReviewed,
     CodeWritten,
     DataProfiled,
@@ -37,7 +40,9 @@ from gome.events import (
     RunStarted,
     SelectionStarted,
     StopRequested,
+    SubmissionScored,
 )
+from gome.plugins.runner.sandbox.forecast import full_seconds
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
 
 READS = (
@@ -50,6 +55,9 @@ READS = (
     ExecutionFinished,
     EffectFailed,
     EffectCancelled,
+    SubmissionScored,
+    AttemptAccepted,
+    AttemptRejected,
     SelectionStarted,
     StopRequested,
     RunFinished,
@@ -61,8 +69,6 @@ PARTITION = 0
 
 MEMBER_FILES = ("oof.csv", "submission.csv")
 
-STARTUP = 2.0
-"""Seconds of an execution that do not grow with its rows: the interpreter and the imports of libraries."""
 USEFUL = 5.0
 """Seconds below which no execution is begun that may take longer: about what a program needs to import its libraries
 and read its tables."""
@@ -74,7 +80,8 @@ Member = tuple[str, int, int]
 @dataclass
 class State:
     """What requests are made of. `code` is each attempt's latest program, `members` the predictions that can be reused,
-    `late` the number of executions that were stopped by their time; `waiting` says of attempts since which position
+    `late` the number of executions that were stopped by their time; `scored` are those that are not judged yet, `best`
+    is the best accepted one, on the partition of all attempts; `waiting` says of attempts since which position
     they want an execution, and whether a debug one, where the budget limits executions; there `owed` is what is said
     to an event besides executions."""
 
@@ -84,6 +91,8 @@ class State:
     code: dict[str, CodeWritten] = field(default_factory=dict)
     members: dict[Member, dict[str, Artifact]] = field(default_factory=dict)
     late: int = 0
+    scored: dict[str, SubmissionScored] = field(default_factory=dict)
+    best: SubmissionScored | None = None
     ledger: Ledger = field(default_factory=Ledger)
     waiting: dict[str, tuple[int, bool]] = field(default_factory=dict)
     owed: dict[str, Payload] = field(default_factory=dict)
@@ -117,6 +126,14 @@ def evolve(state: State, event: Event) -> State:
                 _remember(state, done)
         case CodeReviewed():
             _wants(state, event)
+        case SubmissionScored(attempt=attempt, purpose="full") as scored if scored.partition == PARTITION:
+            state.scored[attempt] = scored
+        case AttemptRejected(attempt=attempt):
+            state.scored.pop(attempt, None)
+        case AttemptAccepted(attempt=attempt):
+            found = state.scored.pop(attempt, None)
+            if found is not None and (state.best is None or _better(state, found.score, state.best.score)):
+                state.best = found
         case SelectionStarted() | StopRequested() | RunFinished():
             state.stopped = True
     return state
@@ -128,6 +145,22 @@ def _remember(state: State, done: ExecutionFinished) -> None:
         if len(parts) == 3 and parts[0] == "members" and parts[2] in MEMBER_FILES:
             files = state.members.setdefault((parts[1], done.seed, done.partition), {})
             files.setdefault(parts[2], artifact)
+
+
+def _better(state: State, new: float, old: float) -> bool:
+    greater = state.started is not None and state.started.task.metric.greater_is_better
+    return new > old if greater else new < old
+
+
+def _bar(state: State) -> Bar | None:
+    """What a full execution has to reach: the folds of the best accepted attempt. A fold has the standard error of the
+    whole, times the root of the number of folds."""
+    best, settings = state.best, state.settings
+    if not settings.stop_early or best is None or not best.fold_scores or state.started is None:
+        return None
+    margin = settings.early_margin * best.se * math.sqrt(len(best.fold_scores))
+    greater = state.started.task.metric.greater_is_better
+    return Bar(attempt=best.attempt, folds=best.fold_scores, margin=float(f"{margin:.12g}"), greater=greater)
 
 
 def _wants(state: State, event: Event) -> None:
@@ -196,19 +229,10 @@ def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
 
 
 def _too_slow(state: State, done: ExecutionFinished, left: float | None) -> str:
-    """Why the full execution would not end within its limit, judged by the debug execution; "" when it would.
-
-    Time is taken to grow with the rows, and with the share of training that the program says (`debug_share` in its
-    diagnostics, in (0, 1]) it did in debug mode.
-    """
+    """Why the full execution would not end within its limit, judged by the debug execution; "" when it would."""
     assert state.started is not None
-    if not done.sampled:
-        return ""
-    share = done.diagnostics.get("debug_share", 1.0)
-    if not isinstance(share, int | float) or not 0 < share <= 1:
-        share = 1.0
-    growth = state.started.task.rows_train / done.sampled / share
-    estimate = STARTUP + max(0.0, done.seconds - STARTUP) * growth
+    rows = state.started.task.rows_train
+    estimate = full_seconds(done.seconds, done.sampled, rows, done.diagnostics, warm=done.warm)
     limit = state.settings.limits(debug=False, left=left, late=state.late).seconds
     if estimate <= limit:
         return ""
@@ -294,6 +318,9 @@ def _request(state: State, code: CodeWritten, *, debug: bool, left: float | None
         # One file without the other is of no use to a program: it would fit the member again and find half of it.
         if all(name in files for name in MEMBER_FILES):
             inputs.update((f"members/{key}/{name}", files[name]) for name in MEMBER_FILES)
+    limits = state.settings.limits(debug=debug, left=left, late=state.late)
+    if not debug and (bar := _bar(state)):
+        limits = msgspec.structs.replace(limits, bar=bar)
     return ExecutionRequested(
         attempt=code.attempt,
         purpose="debug" if debug else "full",
@@ -301,7 +328,7 @@ def _request(state: State, code: CodeWritten, *, debug: bool, left: float | None
         inputs=inputs,
         seed=seed,
         partition=PARTITION,
-        limits=state.settings.limits(debug=debug, left=left, late=state.late),
+        limits=limits,
         trusted=code.trusted,
         renderer=code.renderer,
     )

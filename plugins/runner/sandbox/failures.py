@@ -11,6 +11,7 @@ The classes are `events.execution.Failure`:
     contract  it ended well but its files are missing or no plain files; or it ended with a code of its own
     killed    by a signal, or for too much disk or too many processes
     cancelled nobody wanted the result any more
+    hopeless  stopped early, because the folds it had finished were below the bar: no fault of the program
 """
 
 from __future__ import annotations
@@ -83,6 +84,15 @@ def traceback_of(stderr: str) -> tuple[str, str, str]:
     return "", "", ""
 
 
+def exception_of(ended: Ended) -> tuple[str, str]:
+    """Return the class name of the exception that ended a program and its traceback's last lines. Both are empty when
+    it ended well, was stopped or was killed by a signal: a traceback on stderr is then of something it has survived."""
+    if ended.stop or ended.signal or ended.exit_code == 0:
+        return "", ""
+    name, _, lines = traceback_of(ended.stderr)
+    return name, lines
+
+
 def classify(ended: Ended, missing: str, limits: Limits) -> tuple[Failure, str]:
     """Return the class of failure and an explanation, ("", "") for success. `missing` says what is wrong with the
     files that a program has to leave, "" when nothing is."""
@@ -90,6 +100,9 @@ def classify(ended: Ended, missing: str, limits: Limits) -> tuple[Failure, str]:
     last = lines or "\n".join(ended.stderr.rstrip().splitlines()[-3:])[-TRACEBACK_BYTES:]
     if ended.stop == "cancelled":
         return "cancelled", "called off"
+    if ended.stop == "hopeless" and limits.bar:
+        below = f"all of the folds that it had finished were worse than those of {limits.bar.attempt}"
+        return "hopeless", f"stopped early: {below} by more than {limits.bar.margin:.3g}"
     if ended.stop == "time" or ended.signal == signal.SIGXCPU:
         return "time", f"stopped after {limits.seconds:.4g} s\n{last}".strip()
     if ended.stop == "disk":

@@ -7,23 +7,26 @@ Called when every process of the execution is dead, so nothing changes while we 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gome.events import Artifact
+from gome.events.diagnostics import fitting
 from gome.kernel.plugin import Artifacts
+from gome.plugins.runner.sandbox.contract import MAX_SCORES, read_diagnostics, read_scores
 
+MAX_DIAGNOSTICS = 256 << 10
 REQUIRED = ("submission.csv", "oof.csv")
-OPTIONAL = ("scores.csv", "diagnostics.json")
+OPTIONAL = {"scores.csv": MAX_SCORES, "diagnostics.json": MAX_DIAGNOSTICS}
+"""Files that may be missing, and how many bytes they may have."""
 MEMBER = ("oof.csv", "submission.csv")
 MEDIA = {".csv": "text/csv", ".json": "application/json"}
 
-MAX_DIAGNOSTICS = 256 << 10
 MAX_MEMBERS = 64
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
@@ -69,8 +72,8 @@ def open_plain(box: Path, name: str, most: int) -> int:
     return fd
 
 
-def collect(box: Path, store: Artifacts, most: int) -> Collected:
-    """Take all outputs of at most `most` bytes each from a working folder."""
+def collect(box: Path, store: Artifacts, most: int, metric: str) -> Collected:
+    """Take all outputs of at most `most` bytes each from a working folder; `metric` is what `scores.csv` is about."""
     found = Collected()
     wrong = []
     for name in REQUIRED:
@@ -81,31 +84,43 @@ def collect(box: Path, store: Artifacts, most: int) -> Collected:
     found.missing = "; ".join(wrong)
     for name in [*OPTIONAL, *_members(box)]:
         try:
-            found.outputs[name] = _take(box, name, store, MAX_DIAGNOSTICS if name.endswith(".json") else most)
+            found.outputs[name] = _take(box, name, store, OPTIONAL.get(name, most))
         except FileNotFoundError:
             continue
         except OSError as error:
             found.remarks.append(_sentence(name, error))
-    if "diagnostics.json" in found.outputs:
-        try:
-            found.diagnostics = read_diagnostics(store.get(found.outputs["diagnostics.json"].digest))
-        except ValueError as error:
-            del found.outputs["diagnostics.json"]
-            found.remarks.append(f"diagnostics.json is left out: {error}")
+    _check(found, store, metric)
     return found
 
 
-def read_diagnostics(data: bytes) -> dict[str, Any]:
-    """Parse diagnostics: a JSON object; NaN and infinities become null. Raises ValueError for anything else."""
-    try:
-        value = json.loads(data, parse_constant=lambda _: None)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    except UnicodeDecodeError:
-        raise ValueError("it is not UTF-8") from None
-    if not isinstance(value, dict):
-        raise ValueError("it is not a JSON object")
-    return value
+def _check(found: Collected, store: Artifacts, metric: str) -> None:
+    """Leave out files that do not have their shape, and entries of the diagnostics that do not have theirs."""
+    for name in OPTIONAL:
+        if name not in found.outputs:
+            continue
+        data = store.get(found.outputs[name].digest)
+        try:
+            if name == "scores.csv":
+                read_scores(data, metric)
+            else:
+                found.diagnostics, remarks = fitting(read_diagnostics(data))
+                found.remarks += [f"{name}: left out is {remark}" for remark in remarks]
+        except ValueError as error:
+            del found.outputs[name]
+            found.remarks.append(f"{name} is left out: {error}")
+
+
+def whole_streams(files: Sequence[Path], places: Sequence[tuple[str, str]], store: Artifacts) -> dict[str, Artifact]:
+    """Store output streams that are too long for the event, under `stdout.txt` and `stderr.txt`, with the paths of this
+    machine (`places`: path, what to say instead) taken out as in the event."""
+    found = {}
+    for file in files:
+        data = file.read_bytes()
+        for path, instead in sorted(places, key=lambda place: -len(place[0])):
+            data = data.replace(os.fsencode(path), instead.encode())
+        name = f"{file.name}.txt"
+        found[name] = Artifact(digest=store.put(data), size=len(data), name=name, media="text/plain")
+    return found
 
 
 def _members(box: Path) -> list[str]:

@@ -15,9 +15,12 @@ from typing import Any
 import anyio
 import msgspec
 
-from gome.events import Cost, Event, ExecutionFinished, ExecutionRequested, Limits, Text
+from gome.events import Artifact, Cost, Event, ExecutionFinished, ExecutionRequested, Limits, Text
 from gome.kernel.plugin import Context, Result
 from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
+from gome.plugins.runner.sandbox.cache import PURPOSES, Cache, key_of
+from gome.plugins.runner.sandbox.early import below
+from gome.plugins.runner.sandbox.forecast import full_seconds
 from gome.plugins.runner.sandbox.interpreter import Interpreter, interpreter
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
@@ -44,8 +47,14 @@ async def perform(event: Event, ctx: Context) -> Result:
     limits = intent.limits
     if ctx.deadline is not None:
         limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
+    cache, key = Cache(ctx.home / "cache" / "executions"), ""
+    if settings.cache and not settings.python and intent.purpose in PURPOSES:  # who knows what is installed there
+        key = await anyio.to_thread.run_sync(_key, intent, ctx, settings, report)
+        if known := await anyio.to_thread.run_sync(cache.find, key, intent, limits, ctx.artifacts):
+            return Result(known, Cost())
     sampled = await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
     group = make_group(work, limits, settings)
+    bar = limits.bar if intent.purpose == "full" else None
     try:
         ended = await processes.run(
             _plan(work, intent, ctx, settings, report, limits, group),
@@ -57,15 +66,23 @@ async def perform(event: Event, ctx: Context) -> Result:
             keep=settings.output_kb << 10,
             cap=settings.stream_mb << 20,
             warm=warm and report.kind != "bubblewrap",
+            metrics=(ctx.started.task.metric.name,),
+            hopeless=lambda: bar is not None and below(bar, work.box),
         )
     finally:
         if group:
             group.remove()
-    collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20)
-    payload = finished(intent, ended, collected, limits, work, sampled, python)
+    metric = ctx.started.task.metric.name
+    collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20, metric)
+    streams = await anyio.to_thread.run_sync(
+        outputs.whole_streams, ended.whole, host_paths(work.box, python), ctx.artifacts
+    )
+    payload = finished(intent, ended, collected, streams, limits, work, sampled, ctx.started.task.rows_train, python)
     cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
     if payload.failure != "cancelled":
         await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
+    if key and payload.ok:
+        await anyio.to_thread.run_sync(cache.keep, key, payload)
     return Result(payload, cost)
 
 
@@ -76,6 +93,15 @@ async def warmed(ctx: Context) -> bool:
     if problem and not known:
         ctx.log.warning("programs start cold: the warm process did not come up", why=problem)
     return not problem
+
+
+def _key(intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport) -> str:
+    isolated = report.kind != "none"
+    return key_of(intent, ctx.started.task, settings, device=_device(intent.limits), isolated=isolated)
+
+
+def _device(limits: Limits) -> str:
+    return "cuda" if limits.gpus and devices.card_count() else "cpu"
 
 
 def _finish(work: Workdir, manifest: Manifest, keep: bool) -> None:
@@ -161,19 +187,24 @@ def finished(
     intent: ExecutionRequested,
     ended: processes.Ended,
     collected: outputs.Collected,
+    streams: dict[str, Artifact],
     limits: Limits,
     work: Workdir,
     sampled: int,
+    rows: int,
     python: Interpreter,
 ) -> ExecutionFinished:
     """The event: how it ended, which class of failure that is, and what it left."""
     places = host_paths(work.box, python)
     stderr = "\n".join([failures.clean(ended.stderr, places), *(f"[gome] {remark}" for remark in collected.remarks)])
     failure, error = failures.classify(ended, collected.missing, limits)
+    ok = failure == ""
+    exception, traceback = failures.exception_of(ended)
+    forecast = full_seconds(ended.seconds, sampled, rows, collected.diagnostics, warm=ended.warm)
     return ExecutionFinished(
         attempt=intent.attempt,
         purpose=intent.purpose,
-        ok=failure == "",
+        ok=ok,
         exit_code=ended.exit_code,
         signal=ended.signal,
         failure=failure,
@@ -183,7 +214,7 @@ def finished(
         seconds=round(ended.seconds, 4),
         cpu_seconds=round(ended.cpu_seconds, 4),
         peak_mb=round(ended.peak_mb, 1),
-        device="cuda" if limits.gpus and devices.card_count() else "cpu",
+        device=_device(limits),
         outputs=collected.outputs,
         diagnostics=collected.diagnostics,
         program=intent.program.digest,
@@ -194,6 +225,10 @@ def finished(
         sampled=sampled,
         warm=ended.warm,
         startup=round(ended.startup, 4),
+        estimated_seconds=round(forecast, 1) if ok else 0.0,
+        exception=exception,
+        traceback=failures.clean(traceback, places),
+        streams=streams,
     )
 
 

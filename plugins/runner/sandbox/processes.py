@@ -10,7 +10,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from gome.plugins.runner.sandbox.capture import Capture
 from gome.plugins.runner.sandbox.cgroup import Group
 from gome.plugins.runner.sandbox.starting import Started, cold, zygote
 
-Stop = Literal["", "time", "memory", "disk", "cancelled"]
+Stop = Literal["", "time", "memory", "disk", "cancelled", "hopeless"]
 
 MAX_FILES = 100_000
 """Entries a working folder may have; more count as too much disk."""
@@ -32,8 +32,9 @@ MAX_FILES = 100_000
 
 @dataclass(frozen=True)
 class Ended:
-    """How an execution ended: by itself (`stop` empty), or stopped by us and why. `startup` are the seconds from the
-    request to the program, `warm` whether it was forked from the zygote."""
+    """How an execution ended: by itself (`stop` empty), or stopped by us and why. `whole` are the files of those output
+    streams that are longer than what is shown of them, `startup` the seconds from the request to the program, `warm`
+    whether it was forked from the zygote."""
 
     exit_code: int
     signal: int
@@ -43,6 +44,7 @@ class Ended:
     stop: Stop
     stdout: str
     stderr: str
+    whole: tuple[Path, ...] = ()
     startup: float = 0.0
     warm: bool = False
 
@@ -84,12 +86,15 @@ async def run(
     cancelled: Callable[[], bool],
     keep: int,
     cap: int,
+    metrics: Sequence[str] = (),
+    hopeless: Callable[[], bool] = lambda: False,
     warm: bool = False,
 ) -> Ended:
     """Run a plan to its end, `warm` if the zygote has come up. `keep` bytes of each output go into the result, `cap`
-    bytes to disk. Raises SandboxUnavailable when the launcher could not make the sandbox."""
-    out, err = Capture(folder / "stdout", keep, cap), Capture(folder / "stderr", keep, cap)
-    watch = Watch(plan, limits, box, group, cancelled)
+    bytes to disk; `metrics` names what lines are looked for in the rest; `hopeless` is asked twice a second whether
+    going on is of no use. Raises SandboxUnavailable when the launcher could not make the sandbox."""
+    out, err = (Capture(folder / name, keep, cap, metrics) for name in ("stdout", "stderr"))
+    watch = Watch(plan, limits, box, group, cancelled, hopeless)
     asked = time.monotonic()
     launcher: Started = (zygote.start() if warm else None) or await cold()
     try:
@@ -112,9 +117,8 @@ async def run(
         raise SandboxUnavailable(f"the sandbox could not be made: {facts['error']}")
     if "over" not in facts and "ready" not in facts:
         if launcher.warm and not cancelled():  # the zygote died under it, before anything was run
-            return await run(
-                plan, folder, limits, box=box, group=group, cancelled=cancelled, keep=keep, cap=cap, warm=False
-            )
+            again = {"cancelled": cancelled, "keep": keep, "cap": cap, "metrics": metrics, "hopeless": hopeless}
+            return await run(plan, folder, limits, box=box, group=group, **again)  # type: ignore[arg-type]
         raise SandboxUnavailable(f"the sandbox's launcher failed: {err.text()[-500:] or 'it said nothing'}")
     # What ended by itself before our signal came was not stopped by us; the kernel's kill for memory shows afterwards.
     reason: Stop = "" if "exit_code" in facts else watch.reason
@@ -129,6 +133,7 @@ async def run(
         stop=reason,
         stdout=out.text(),
         stderr=err.text(),
+        whole=tuple(stream.path for stream in (out, err) if stream.cut),
         startup=max(0.0, facts["running"] - asked) if "running" in facts else 0.0,
         warm=launcher.warm,
     )
@@ -149,7 +154,13 @@ class Watch:
     """Looks at a running execution several times a second and remembers why it had to be stopped."""
 
     def __init__(
-        self, plan: dict[str, Any], limits: Limits, box: Path, group: Group | None, cancelled: Callable[[], bool]
+        self,
+        plan: dict[str, Any],
+        limits: Limits,
+        box: Path,
+        group: Group | None,
+        cancelled: Callable[[], bool],
+        hopeless: Callable[[], bool],
     ) -> None:
         self.report = Path(plan["report"])
         self.above = 3 if plan["kind"] == "bubblewrap" else 2
@@ -157,6 +168,7 @@ class Watch:
         self.box = box
         self.group = group
         self.cancelled = cancelled
+        self.hopeless = hopeless
         self.began = time.monotonic()
         self.peak = 0.0
         self.reason: Stop = ""
@@ -199,6 +211,8 @@ class Watch:
             self._look_at_disk = now + max(0.5, 20 * (time.monotonic() - now))
             if size > self.limits.disk_mb << 20 or files > MAX_FILES:
                 return "disk"
+            if self.hopeless():
+                return "hopeless"
         return ""
 
     async def buried(self) -> None:

@@ -20,9 +20,20 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     of the three. `output_kb` of each output stream go into the event, `stream_mb` to disk. `isolation` is `auto`, one
     kind of sandbox, or `none`: do as if none could be made. `start` is `warm` (forked from a process that has imported
     the libraries) or `cold` (an interpreter per execution). `python` is the path of another interpreter for programs,
-    with the libraries of its environment (cold, then). `cgroups` allows a memory cgroup per execution. `hide`
+    with the libraries of its environment (cold, then, and never answered from the cache). `cgroups` allows a memory cgroup per execution. `hide`
     names further folders below site-packages that programs must not see. `keep` leaves working folders in place for a
     look.
+
+    With `stop_early` a full execution that reports its folds' scores while it runs (`partial_scores.csv`, see
+    `early.py`; rendered programs do with `pipeline.partial_scores`) is stopped when after two folds or more all of them
+    are worse than those of the best accepted attempt by more than `early_margin` standard errors of a fold's score.
+
+    `cache` answers a debug or full execution from an equal one that has succeeded before, in this run or another of the
+    same home: same program, inputs, seed, partition, threads, device, packages and runner. It is answered at once, is
+    marked `cached`, keeps the seconds that it took then, and costs no execution seconds of a budget (but counts as an
+    execution). So decisions that look at seconds are as they were, while the run as a whole is faster than it would
+    be: two runs are compared for time only with `cache = false`, or each in a home of its own. Runs say how many
+    executions were answered like this. Seed studies, repeats, reruns and audits are always run.
     """
 
     seconds: float = 600.0
@@ -44,6 +55,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     cgroups: bool = True
     hide: tuple[str, ...] = ()
     keep: bool = False
+    cache: bool = True
+    stop_early: bool = False
+    early_margin: float = 2.0
 
     def sample_size(self, rows: int, classes: int) -> int:
         """Number of rows in the debug sample of a table; at most all of them."""

@@ -18,7 +18,7 @@ texts = {
     "twice": b"id,fold,y\n1,0,0.5\n1,0,0.5\n2,1,0.5\n",
     "header": b"id,fold,y,y\n1,0,0.5,0\n2,1,0.5,0\n",
     "folds": b"id,fold,y\n1,9,0.5\n2,1e400,0.5\n",
-    "surrogate": '\ufeffid,fold,y\n1,0,0.5\n2,1,0.5\u2028\n'.encode(),
+    "surrogate": "\ufeffid,fold,y\n1,0,0.5\n2,1,0.5\u2028\n".encode(),
     "nothing": b"",
     "lines": b"\n" * 900_000,
     "complex": b"id,fold,y\n1,0,1+2j\n2,1,True\n",

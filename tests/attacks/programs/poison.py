@@ -14,7 +14,9 @@ json.poison = os.poison = "poison"
 json.dumps = json.loads = lambda *_, **__: "poison"
 builtins.open = lambda *_, **__: (_ for _ in ()).throw(OSError("poison"))
 builtins.poison = True
-os.environ.update({"PYTHONSTARTUP": "/tmp/poison.py", "OMP_NUM_THREADS": "99", "GOME_SEED": "13", "LD_PRELOAD": "/tmp/x"})
+os.environ.update(
+    {"PYTHONSTARTUP": "/tmp/poison.py", "OMP_NUM_THREADS": "99", "GOME_SEED": "13", "LD_PRELOAD": "/tmp/x"}
+)
 os.umask(0)
 os.chdir("/tmp")
 sys.path.insert(0, "/tmp")

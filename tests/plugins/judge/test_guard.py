@@ -485,3 +485,13 @@ def test_files_that_are_refused_after_selection_has_started_end_the_attempt_what
     run.say(SubmissionRejected("a2", "full", "no oof.csv"))
     verdict = run.verdict("a2")
     assert isinstance(verdict, AttemptRejected) and verdict.failure == "contract"
+
+
+@pytest.mark.parametrize("repairs", [0, 2])
+def test_an_execution_stopped_as_hopeless_is_a_rejection_and_no_failure(repairs: int) -> None:
+    run = guarded()
+    run.say(StepPlanned("a2", trace=0, step=1, kind="improve", parent="a1"))
+    run.say(CodeWritten("a2", Text.of("x"), "d", repairs=repairs))
+    run.say(ExecutionFinished("a2", "full", ok=False, failure="hopeless", error="stopped early: all of the folds"))
+    verdict = run.verdict("a2")
+    assert verdict == AttemptRejected("a2", reason="stopped early: all of the folds", rule="hopeless")

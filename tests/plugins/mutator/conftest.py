@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from gome.events import Artifact, Column, Metric, Task
+from gome.events.diagnostics import fitting
 from gome.events.pipeline import read_pipeline
 from gome.plugins.mutator.pipeline.render import render
 
@@ -172,6 +173,7 @@ def check_contract() -> Callable[[World, Path], None]:
         assert said["metric"] == world.task.metric.name
         assert len(said["fold_scores"]) == 3
         assert len(json.dumps(said)) < 40_000
+        assert fitting(said) == (said, [])
 
     return check
 

@@ -55,12 +55,12 @@ def event_of(payload: Payload, id: str = "e" * 32, active: float = 0.0) -> Event
 
 @dataclass
 class Bench:
-    """Runs programs as the kernel would: `await bench.run("print(1)")`."""
+    """Runs programs as the kernel would: `await bench.run("print(1)")`. Each is really run: the cache is off."""
 
     home: Path
     store: ArtifactStore
     task: Task
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=lambda: {"cache": False})
     limits: Limits = field(default_factory=lambda: Limits(seconds=20, memory_mb=512, disk_mb=64, processes=64))
     inputs: dict[str, Artifact] = field(default_factory=dict)
     cancelled: Callable[[], bool] = lambda: False

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from gome.events import (
     Artifact,
+    AttemptAccepted,
+    AttemptRejected,
+    Bar,
     Budget,
     CodeReviewed,
     CodeWritten,
@@ -25,6 +29,7 @@ from gome.events import (
     RunStarted,
     SelectionStarted,
     StopRequested,
+    SubmissionScored,
     Task,
     Text,
 )
@@ -357,3 +362,36 @@ def test_where_executions_are_limited_a_program_too_slow_for_what_is_left_is_sen
     (debug,) = requests(run.say(code(text="faster", review=True, number=1)))
     done = finished(seconds=3.0, sampled=10_000, program=Text.of("faster").digest)
     assert [type(p) for p in run.answer(debug, done)] == [ReviewRequested]
+
+
+def scored(attempt: str, score: float, partition: int = 0, purpose: Any = "full") -> SubmissionScored:
+    folds = (score - 0.01, score, score, score + 0.01)
+    return SubmissionScored(attempt, purpose, score, fold_scores=folds, se=0.005, partition=partition)
+
+
+EARLIER = [
+    scored("b1", 0.7),
+    AttemptAccepted("b1"),
+    scored("b2", 0.8),
+    AttemptAccepted("b2"),
+    scored("b3", 0.9),
+    AttemptRejected("b3"),
+    scored("b4", 0.75),
+    AttemptAccepted("b4"),
+    scored("b2", 0.99, partition=1, purpose="repeat"),
+    scored("b5", 0.95),
+]
+
+
+def test_the_bar_of_a_full_execution_are_the_folds_of_the_best_accepted_attempt(make_event: Any) -> None:
+    begin = started(settings={"sandbox": {"stop_early": True, "early_margin": 1.5}})
+    full = one(answers(make_event, begin, PROFILED, *EARLIER, code(trusted=True)))
+    assert full.limits.bar == Bar("b2", (0.79, 0.8, 0.8, 0.81), pytest.approx(1.5 * 0.005 * 2), greater=True)
+    debug = one(answers(make_event, begin, PROFILED, *EARLIER, code()))
+    assert debug.purpose == "debug" and debug.limits.bar is None
+    assert one(answers(make_event, begin, PROFILED, code(trusted=True))).limits.bar is None
+
+
+def test_without_the_setting_there_is_no_bar_and_no_trace_of_one(make_event: Any) -> None:
+    full = one(answers(make_event, started(), PROFILED, *EARLIER, code(trusted=True)))
+    assert full.limits.bar is None and b"bar" not in msgspec.json.encode(full)

@@ -135,7 +135,40 @@ print("last")
     assert text.startswith("first\n") and text.endswith("last\n") and "bytes left out" in text
     assert len(text) < 70_000
     (file,) = bench.home.glob("work/*/stdout")
-    assert file.stat().st_size == 1 << 20
+    data = file.read_bytes()
+    assert len(data) < (1 << 20) + 100 and data.endswith(b" bytes left out \xe2\x80\xa6]\n")
+    stored = done.streams["stdout.txt"]
+    assert set(done.streams) == {"stdout.txt"} and bench.store.get(stored.digest) == data
+    assert (stored.size, stored.media) == (len(data), "text/plain")
+
+
+async def test_short_output_is_shown_whole_and_stored_nowhere_else(bench: Any, outputs: str) -> None:
+    done = await bench.run(f"{outputs}\nprint('x' * 60_000)")
+    assert done.ok and done.streams == {} and len(str(done.stdout)) == 60_001
+
+
+async def test_score_lines_in_the_middle_of_long_output_are_not_lost(bench: Any, outputs: str) -> None:
+    done = await bench.run(
+        f"""{outputs}
+for k in range(5):
+    for _ in range(30): print("x" * 10_000)
+    print(f"Fold {{k}} rmse: 0.{{k}}123", flush=True)
+for _ in range(30): print("x" * 10_000)
+"""
+    )
+    text = str(done.stdout)
+    assert text.count("lines of them that report scores") == 1
+    at = [text.index(f"Fold {k} rmse: 0.{k}123") for k in range(5)]
+    assert at == sorted(at) and len(text) < 80_000
+
+
+async def test_the_exception_that_ended_a_program_is_data_without_paths_of_this_machine(bench: Any) -> None:
+    done = await bench.run("import json\ndef f(): json.loads('{')\nf()")
+    assert (done.failure, done.exception) == ("data", "JSONDecodeError")
+    assert 'File "json/decoder.py", line ' in done.traceback and "JSONDecodeError: Expecting" in done.traceback
+    assert str(bench.home) not in done.traceback and "site-packages" not in done.traceback
+    ended = await bench.run("import sys\nsys.exit(3)", id="b" * 32)
+    assert (ended.failure, ended.exception, ended.traceback) == ("contract", "", "")
 
 
 async def test_output_that_is_no_text_is_still_recorded(bench: Any, outputs: str) -> None:

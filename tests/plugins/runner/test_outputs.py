@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from gome.plugins.runner.sandbox.outputs import open_plain, read_diagnostics
+from gome.events.diagnostics import fitting
+from gome.plugins.runner.sandbox.contract import read_diagnostics, read_scores
+from gome.plugins.runner.sandbox.outputs import open_plain
 
 pytestmark = pytest.mark.anyio
 
@@ -16,7 +18,7 @@ async def test_files_of_the_contract_become_artifacts(bench: Any, outputs: str) 
     done = await bench.run(
         f"""{outputs}
 import json, os
-open("scores.csv", "w").write(",rmse\\n0,0.5\\n")
+open("scores.csv", "w").write(",rmse\\n0,0.5\\nensemble,0.5\\n")
 json.dump({{"seconds_per_fold": [1, 2], "gap": float("nan")}}, open("diagnostics.json", "w"))
 os.makedirs("members/ab12"); os.makedirs("members/.hidden")
 for key in ("ab12", ".hidden"):
@@ -93,3 +95,60 @@ def test_a_file_larger_than_allowed_is_not_opened(tmp_path: Path) -> None:
 
 def test_diagnostics_keep_numbers_and_drop_what_is_not_finite() -> None:
     assert read_diagnostics(b'{"a": Infinity, "b": 1.5}') == {"a": None, "b": 1.5}
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (",RMSE\nbooster,0.4\nensemble,0.5\n", ""),
+        ("\ufeffmodel,rmse\r\nensemble,1e-3\r\n", ""),
+        (",rmse\nbooster,0.4\n", "the row 'ensemble' is missing"),
+        (",auc\nensemble,0.5\n", "its header is ',auc'"),
+        (",rmse,mae\nensemble,0.5,1\n", "its header is"),
+        (",rmse\nensemble,0.5\nensemble,0.4\n", "'ensemble' is there twice"),
+        (",rmse\nensemble,nan\n", "'nan', no finite number"),
+        (",rmse\nensemble\n", "has 1 cells"),
+        ("", "its header is ''"),
+        (",rmse\n" + "".join(f"{i},1\n" for i in range(20_000)), "more than 10000"),
+    ],
+)
+def test_scores_have_one_column_called_like_the_metric_and_a_row_for_the_ensemble(table: str, says: str) -> None:
+    if not says:
+        assert "ensemble" in read_scores(table.encode(), "rmse")
+        return
+    with pytest.raises(ValueError, match=says):
+        read_scores(table.encode(), "rmse")
+
+
+def test_bytes_that_are_no_text_are_no_scores() -> None:
+    with pytest.raises(ValueError, match="not UTF-8"):
+        read_scores(b"\xff\xfe", "rmse")
+
+
+def test_what_diagnostics_say_is_kept_where_it_has_its_shape() -> None:
+    said = {
+        "score": 0.5,
+        "fold_scores": [0.5, None],
+        "train_scores": "all good",
+        "members": [{"key": "k", "seconds": [1, 2], "importance": {"x": 1}, "own": {}}],
+        "blend": {"weights": [[1, 2]]},
+        "debug_share": True,
+        "feature_importance": {"anything": ["goes"]},
+    }
+    kept, remarks = fitting(said)
+    assert set(kept) == {"score", "fold_scores", "members", "feature_importance"}
+    assert kept["members"] is said["members"]
+    assert [remark.partition(":")[0] for remark in remarks] == ["train_scores", "blend", "debug_share"]
+
+
+async def test_files_that_do_not_have_their_shape_are_left_out_with_a_remark(bench: Any, outputs: str) -> None:
+    done = await bench.run(
+        f"""{outputs}
+open("scores.csv", "w").write(",rmse\\nbest,0.1\\n")
+open("diagnostics.json", "w").write('{{"score": "excellent", "gap": 1}}')
+"""
+    )
+    assert done.ok and done.diagnostics == {"gap": 1}
+    assert set(done.outputs) == {"oof.csv", "submission.csv", "diagnostics.json"}
+    assert "[gome] scores.csv is left out: the row 'ensemble' is missing" in str(done.stderr)
+    assert "[gome] diagnostics.json: left out is score: Expected `float | null`" in str(done.stderr)

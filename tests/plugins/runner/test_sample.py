@@ -7,10 +7,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gome.plugins.runner.sandbox.forecast import STARTUP, WARM_STARTUP, full_seconds
 from gome.plugins.runner.sandbox.sample import choose, write_sample
 from gome.plugins.runner.sandbox.settings import Settings
 
@@ -86,3 +88,41 @@ print(os.environ.get("GOME_DEBUG"), len(list(csv.DictReader(open("input/train.cs
     full = await bench.run(program, purpose="full", id="f" * 32)
     assert str(debug.stdout) == "1 40\n" and debug.sampled == 40
     assert str(full.stdout) == "None 300\n"
+    assert debug.estimated_seconds >= WARM_STARTUP and full.estimated_seconds == 0.0
+
+
+@pytest.mark.anyio
+async def test_a_debug_execution_may_leave_placeholders_and_forecasts_the_full_one(bench: Any, tmp_path: Path) -> None:
+    sources = tables(tmp_path, 300)
+    for name, path in sources.items():
+        bench.inputs[name] = type(bench.inputs[name])(digest=bench.store.put_file(path), size=path.stat().st_size)
+    bench.settings["debug_rows"] = 40
+    bench.task = msgspec.structs.replace(bench.task, rows_train=40_000)
+    debug = await bench.run(
+        """
+for name in ("oof.csv", "submission.csv"): open(name, "w").write("placeholder")
+open("diagnostics.json", "w").write('{"debug_share": 0.5}')
+""",
+        purpose="debug",
+    )
+    assert debug.ok
+    assert debug.diagnostics == {"debug_share": 0.5}
+    expected = full_seconds(debug.seconds, 40, 40_000, debug.diagnostics, warm=debug.warm)
+    assert debug.estimated_seconds == pytest.approx(expected, abs=0.2)  # seconds are recorded to a tenth of a ms
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sampled", "said", "expected"),
+    [
+        (12.0, 100, {}, 102.0),
+        (12.0, 100, {"debug_share": 0.1}, 1002.0),
+        (12.0, 100, {"debug_share": 0}, 102.0),
+        (12.0, 100, {"debug_share": "all"}, 102.0),
+        (1.0, 100, {}, STARTUP),
+        (12.0, 0, {}, 0.0),
+    ],
+)
+def test_the_forecast_grows_with_rows_and_with_the_share_of_training(
+    seconds: float, sampled: int, said: dict[str, Any], expected: float
+) -> None:
+    assert full_seconds(seconds, sampled, 1000, said) == pytest.approx(expected)

@@ -44,10 +44,10 @@ WHOLE = {"pipeline": {"members": [{"model": {"family": "ridge"}}]}}
 class History:
     """A log of one run that the mutator folds and answers."""
 
-    def __init__(self, **environment: str) -> None:
+    def __init__(self, tables: dict[str, dict[str, Any]] | None = None, **environment: str) -> None:
         self.state: Any = plugin.initial()
         self.seq = 0
-        self.say(RunStarted(task=TASK, seed=1, environment=environment))
+        self.say(RunStarted(task=TASK, seed=1, environment=environment, settings=tables or {}))
         self.say(DataProfiled(folds=NOTHING, sample=NOTHING, fold_count=5, partitions=8))
 
     def say(self, payload: Payload) -> Sequence[Payload]:
@@ -112,3 +112,13 @@ def test_a_network_is_refused_where_programs_have_no_torch() -> None:
     refused = History(lightgbm="4.7.0").step("a1", change)
     assert isinstance(refused, CodeRejected)
     assert "needs torch" in refused.reason
+
+
+def test_partial_scores_are_written_where_that_was_asked_for_and_a_fold_s_score_is_final() -> None:
+    plain, asked = History(), History(tables={"pipeline": {"partial_scores": True}})
+    both = {"pipeline": {"members": [{"model": {"family": f}} for f in ("ridge", "svm")], "blend": {"kind": "mean"}}}
+    for attempt, change, differs in (("a1", WHOLE, True), ("a2", both, False)):
+        before, after = (history.step(attempt, change) for history in (plain, asked))
+        assert isinstance(before, CodeWritten) and isinstance(after, CodeWritten)
+        assert (after.program != before.program) == differs == (after.renderer != before.renderer)
+        assert ("partial_scores.csv" in str(after.program)) == differs and after.trusted

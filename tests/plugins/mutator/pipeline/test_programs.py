@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from gome.events.pipeline import FAMILIES, AnyFeature, with_seeds
+from gome.plugins.mutator.pipeline.partial import with_partial_scores
 
 FEATURES: list[dict[str, Any]] = [
     {"op": "ratio", "a": "plot", "b": "size"},
@@ -235,3 +236,21 @@ def test_the_torch_network_runs_where_torch_is_installed(make_world: Any, check_
         world = make_world(kind, metric, rows=120, folder=kind)
         member = {"model": {"family": "network", "hidden": [16], "epochs": 5, "batch": 32}, "bag": 2}
         check_contract(world, world.run(world.program({"members": [member]})))
+
+
+@pytest.mark.parametrize(("kind", "metric"), [("regression", "rmsle"), ("multiclass", "log_loss")])
+def test_with_partial_scores_a_program_says_each_fold_s_score_once_it_is_known(
+    make_world: Any, diagnostics: Any, kind: str, metric: str
+) -> None:
+    world = make_world(kind, metric)
+    plain = world.program({"members": [{"model": {"family": "ridge"}}]})
+    program = with_partial_scores(plain)
+    work = world.execute(program, "asked", GOME_PARTITION="1")
+    said = [line.split(",") for line in (work / "partial_scores.csv").read_text().splitlines()]
+    assert [int(fold) for fold, _ in said] == [0, 1, 2]
+    assert [float(score) for _, score in said] == pytest.approx(diagnostics(work)["fold_scores"], rel=1e-5)
+    alone = world.execute(program, "alone")
+    assert not (alone / "partial_scores.csv").exists()
+    assert (work / "oof.csv").read_bytes() == (
+        world.execute(plain, "plain", GOME_PARTITION="1") / "oof.csv"
+    ).read_bytes()

@@ -164,6 +164,20 @@ class Game:
         self.say(AttemptAccepted(name, gain=gain) if accepted else AttemptRejected(name, gain=-gain))
         return pipeline
 
+    def fail(self, name: str, proposal: Proposal, failure: str) -> Pipeline:
+        """Let an attempt be written and run, and its execution fail."""
+        attempt = self.trajectory.attempts[name]
+        parent = self.trajectory.attempts.get(attempt.parent)
+        self.say(HypothesisProposed(name, proposal.hypothesis, proposal.challenges))
+        change = proposal.hypothesis.change
+        pipeline = apply_change(parent.code.spec if parent and parent.code else {}, change)
+        spec = to_spec(pipeline)
+        text = Text.of(f"{spec}")
+        self.say(CodeWritten(name, text, text.digest, spec=spec, trusted=True))
+        self.say(ExecutionFinished(name, "full", False, failure=cast(Any, failure), seconds=600.0))
+        self.say(AttemptRejected(name, failure=failure, rule="failed"))
+        return pipeline
+
     def facts(self, name: str) -> Facts:
         """The playbook's reading of a planned step."""
         return read_facts(self.context(name))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -16,11 +17,14 @@ from gome.events import (
     Recollection,
     StepPlanned,
 )
-from gome.events.pipeline import apply_change, check_task, family, pipeline_key
+from gome.events.pipeline import Pipeline, apply_change, check_task, family, pipeline_key
 from gome.kernel.reasoning import Proposal
 from gome.plugins.reasoner.playbook import plugin
+from gome.plugins.reasoner.playbook.diagnose import diagnose
+from gome.plugins.reasoner.playbook.facts import TooHeavy
+from gome.plugins.reasoner.playbook.families import corrections
 from gome.plugins.reasoner.playbook.pipelines import content_key
-from gome.plugins.reasoner.playbook.propose import propose
+from gome.plugins.reasoner.playbook.propose import LIGHTER, START, ceiling, ideas_for, legal, propose, seconds_of
 from gome.plugins.reasoner.playbook.reflect import reflect
 from tests.plugins.driver import Driver
 from tests.plugins.reasoner.playbook.playing import Game, play, task_of
@@ -203,3 +207,52 @@ def test_the_plugin_asks_for_one_proposal_at_a_time() -> None:
     assert proposal
     run.say(HypothesisProposed("a0", proposal.hypothesis))
     assert [p.attempt for p in run.all(ProposalRequested)] == ["a0", "a1"]
+
+
+@pytest.mark.parametrize("failure", ["time", "memory"])
+def test_after_running_out_of_time_or_memory_only_lighter_changes_are_proposed(failure: str) -> None:
+    game = Game()
+    game.plan("a1")
+    game.finish("a1", {"pipeline": {"members": [{"model": {"family": "ridge"}}]}}, 0.14)
+    first = propose(game.plan("a2"))
+    assert first is not None
+    heavy = game.fail("a2", first, failure)
+    context = game.plan("a3")
+    facts = game.facts("a3")
+    assert [(h.attempt, h.failure, h.pipeline) for h in facts.heavy] == [("a2", failure, heavy)]
+    second = propose(context)
+    assert second is not None and f"since a2 ran out of {failure}" in second.hypothesis.reason
+    pipeline = apply_change(facts.parent, second.hypothesis.change)
+    kept, corrected = {m.key: m for m in facts.library}, corrections(facts)
+    most = ceiling(facts, kept, corrected)
+    assert most - START == LIGHTER * (seconds_of(facts, heavy, kept, corrected)[0] - START)
+    assert seconds_of(facts, pipeline, kept, corrected)[0] <= most
+
+
+def test_other_failures_do_not_make_steps_lighter_and_an_acceptance_ends_it() -> None:
+    game = Game()
+    game.plan("a1")
+    game.finish("a1", {"pipeline": {"members": [{"model": {"family": "ridge"}}]}}, 0.14)
+    for name, failure in (("a2", "data"), ("a3", "numeric")):
+        proposal = propose(game.plan(name))
+        assert proposal is not None
+        game.fail(name, proposal, failure)
+    proposal = propose(game.plan("a4"))
+    assert proposal is not None and game.facts("a4").heavy == ()
+    game.fail("a4", proposal, "time")
+    proposal = propose(game.plan("a5"))
+    assert proposal is not None and len(game.facts("a5").heavy) == 1
+    game.finish("a5", proposal.hypothesis.change, 0.13, proposal=proposal)
+    game.plan("a6")
+    assert game.facts("a6").heavy == ()
+
+
+def test_where_nothing_lighter_is_left_a_heavy_step_is_better_than_none() -> None:
+    game = Game()
+    proposal = propose(game.plan("a1"))
+    assert proposal is not None
+    game.fail("a1", proposal, "time")
+    context = game.plan("a2")
+    nothing = replace(game.facts("a2"), heavy=(TooHeavy("a1", "time", Pipeline(members=())),))
+    assert not list(legal(context, nothing, ideas_for(nothing, diagnose(nothing)), wait=False))
+    assert propose(context) is not None
