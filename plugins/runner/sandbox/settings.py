@@ -20,9 +20,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     of the three. `output_kb` of each output stream go into the event, `stream_mb` to disk. `isolation` is `auto`, one
     kind of sandbox, or `none`: do as if none could be made. `start` is `warm` (forked from a process that has imported
     the libraries) or `cold` (an interpreter per execution). `python` is the path of another interpreter for programs,
-    with the libraries of its environment (cold, then, and never answered from the cache). `cgroups` allows a memory cgroup per execution. `hide`
-    names further folders below site-packages that programs must not see. `keep` leaves working folders in place for a
-    look.
+    with the libraries of its environment (cold, then, and never answered from the cache). `cgroups` allows a memory
+    cgroup per execution. `hide` names further folders below site-packages that programs must not see. `keep` leaves
+    working folders in place for a look.
 
     With `stop_early` a full execution that reports its folds' scores while it runs (`partial_scores.csv`, see
     `early.py`; rendered programs do with `pipeline.partial_scores`) is stopped when after two folds or more all of them

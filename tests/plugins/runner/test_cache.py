@@ -98,7 +98,7 @@ def test_what_was_kept_is_found_as_the_answer_to_another_attempt(tmp_path: Path,
     assert cache.find("k", REQUEST, REQUEST.limits, store) is None
     cache.keep("k", result)
     found = cache.find("k", changed(attempt="a7"), REQUEST.limits, store)
-    assert found == msgspec.structs.replace(result, attempt="a7", cached=True, warm=False)
+    assert found == msgspec.structs.replace(result, attempt="a7", cached=True)
     assert (tmp_path / "c").stat().st_mode & 0o077 == 0
 
 
