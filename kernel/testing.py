@@ -37,6 +37,7 @@ from gome.kernel.live import LiveRun
 from gome.kernel.log import EventLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.state import OpenIntent, RunState
+from gome.kernel.testing_runner import conform_runner as conform_runner
 from gome.kernel.timekeeping import VirtualTime
 
 World = Callable[[OpenIntent], tuple[Payload, float]]
