@@ -113,7 +113,7 @@ class Workdir:
         """Without a sandbox nothing is mounted: `box/input` is a link to the inputs, which lose their write bits."""
         (self.box / "input").rmdir()
         (self.box / "input").symlink_to(self.inputs)
-        for path in self.inputs.rglob("*"):
+        for path in (self.inputs, *self.inputs.rglob("*")):
             path.chmod(0o555 if path.is_dir() else 0o444)
 
 
