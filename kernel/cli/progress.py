@@ -163,11 +163,13 @@ class Progress:
 
         t = self.live.state.trajectory
         best = t.best_attempt()
-        left = self.live.seconds_left()
+        left, ledger = self.live.seconds_left(), self.live.state.ledger
         head = Table.grid(padding=(0, 2))
         facts: list[Any] = [f"steps {t.ended}/{len(t.attempts)}"]
         if t.started is not None:
             facts.append(f"best {t.started.task.metric.name} {number(best.score) if best else '–'}")
+        if ledger.cached:
+            facts.append(f"{ledger.cached} of {ledger.executions} executions known from before")
         if left is not None and t.started is not None and t.started.budget.seconds:
             used = 1 - max(0.0, left) / t.started.budget.seconds
             facts += [ProgressBar(total=1.0, completed=used, width=30), f"{max(0.0, left):.0f} s left"]

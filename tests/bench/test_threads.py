@@ -19,10 +19,12 @@ pytestmark = pytest.mark.bench
 
 
 def three_steps(folder: Path, run: str) -> dict[str, Any]:
-    """One step on each of three traces, and the baseline, with the same seeds each time."""
+    """One step on each of three traces, and the baseline, with the same seeds each time, and each time really run."""
+    (folder / "gome.toml").write_text("[sandbox]\ncache = false\n")
     command = [sys.executable, "-m", "gome.kernel.cli", "run", "ames", "--steps", "3", "--run", run, "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert found["cached"] == 0
     return found
 
 

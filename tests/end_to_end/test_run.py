@@ -115,6 +115,13 @@ def test_interrupting_leaves_the_run_open_and_says_how_to_go_on(terminal: Termin
     assert row["state"] == "suspended"
     assert terminal.lines(*OWN, "--run", "paused")[-1]["outcome"] == "done"
     answered_once(terminal, "paused")
+    # The same again: what has been run need not be, which is said and verifies.
+    again = terminal.lines(*OWN, "--steps", "2", "--run", "again")[-1]
+    assert 2 <= again["cached"] < again["executions"]
+    assert f"{again['executions']} executions ({again['cached']} answered by earlier ones, not run)" in " ".join(
+        terminal.gome("show", "again").stdout.split()
+    )
+    answered_once(terminal, "again")
 
 
 def test_a_run_that_is_asked_to_stop_hands_in_what_it_has(terminal: Terminal, wait_for: Wait) -> None:

@@ -124,6 +124,14 @@ def test_the_head_of_a_trace_is_its_last_accepted_attempt_even_if_it_is_not_the_
         ),
         ([CodeRejected("a1", "twice"), AttemptRejected("a1", "twice", failure="code")], "code", "twice"),
         ([ExecutionFinished("a1", "full", False, failure="memory")], "memory", ""),
+        (
+            [
+                ExecutionFinished("a1", "full", False, failure="hopeless"),
+                AttemptRejected("a1", "worse", rule="hopeless"),
+            ],
+            "",
+            "worse",
+        ),
         ([SubmissionRejected("a1", "full", "a column is missing")], "contract", "a column is missing"),
         ([EffectFailed("i", "ExecutionRequested", 2, "gone", "a1")], "", "gone"),
     ],

@@ -282,6 +282,29 @@ async def test_a_finished_execution_is_collected_not_repeated(bench: Any, output
     assert other.stdout != first.stdout
 
 
+async def test_a_finished_result_survives_with_all_that_is_known_of_it(bench: Any) -> None:
+    program = "print('x' * 300_000)\nimport time\nprint(time.time_ns())\n{}['k']"
+    first = await bench.run(program, purpose="debug")
+    assert first.exception == "KeyError" and first.traceback and first.streams
+    assert await bench.run(program, purpose="debug") == first
+
+
+@pytest.mark.parametrize("missing", ["exception", "streams", "estimated_seconds", "warm", "attempt"])
+async def test_a_result_left_by_an_older_version_is_collected_if_it_says_enough(
+    bench: Any, outputs: str, missing: str
+) -> None:
+    program = f"{outputs}\nimport time\nprint(time.time_ns())"
+    first = await bench.run(program)
+    (path,) = bench.home.glob("work/*/manifest.json")
+    manifest = json.loads(path.read_text())
+    del manifest["result"][missing]
+    manifest["result"]["of_a_later_version"] = 1
+    path.write_text(json.dumps(manifest))
+    again = await bench.run(program)
+    assert (again.stdout == first.stdout) == (missing != "attempt")
+    assert again.attempt == first.attempt and again.ok
+
+
 async def test_leftovers_of_a_crashed_attempt_are_wiped(bench: Any, outputs: str) -> None:
     folder = bench.home / "work" / ("a" * 8)
     (folder / "box" / "locked").mkdir(parents=True)

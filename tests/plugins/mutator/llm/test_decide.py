@@ -109,6 +109,7 @@ def test_a_fault_of_a_program_that_can_still_be_repaired_asks_for_its_repair(fau
     "event",
     [
         failed(failure="cancelled"),
+        failed(failure="hopeless"),
         failed(program=Text.of("an earlier version").digest),
         failed("seed"),
         failed("audit"),
