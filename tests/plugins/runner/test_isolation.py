@@ -169,7 +169,7 @@ async def test_the_environment_holds_only_what_is_documented(
 
 async def test_a_program_is_pinned_to_its_slots_core(bench: Any, outputs: str) -> None:
     core = max(os.sched_getaffinity(0))
-    done = await bench.run(f"{outputs}\nimport os\nprint(os.sched_getaffinity(0))", slot=core)
+    done = await bench.run(f"{outputs}\nimport os\nprint(os.sched_getaffinity(0))", slot=(core,))
     assert str(done.stdout).strip() == str({core})
 
 
