@@ -16,13 +16,13 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
 from pathlib import Path
 
 from gome.events import Limits
@@ -172,9 +172,10 @@ def granted(ctx: Context, limits: Limits) -> Card | None:
     return None
 
 
-def environment(card: Card | None, share: float) -> dict[str, str]:
+def environment(card: Card | None, share: float, torch: str = "") -> dict[str, str]:
     """What a program is told of its card. Where several share one, JAX, CuPy and torch keep to the share by themselves
-    if told so here; TensorFlow and others only know GOME_GPU_SHARE, and `telemetry.py` stops who takes more."""
+    if told so here (`torch` is the version that the program would import, "" for none); TensorFlow and others only have
+    GOME_GPU_SHARE to read, and `telemetry.py` stops who takes more."""
     if card is None:
         return {"CUDA_VISIBLE_DEVICES": ""}
     told = {"CUDA_VISIBLE_DEVICES": card.id, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "GOME_GPU_SHARE": "1"}
@@ -190,19 +191,14 @@ def environment(card: Card | None, share: float) -> dict[str, str]:
         "CUPY_GPU_MEMORY_LIMIT": f"{part:.2%}",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }
-    if torch_takes_share():
+    if _takes_share(torch):
         told["PYTORCH_ALLOC_CONF"] = f"per_process_memory_fraction:{text}"
     return told
 
 
-@lru_cache(maxsize=1)
-def torch_takes_share() -> bool:
-    """Whether the torch that programs import can be told its share from outside."""
-    try:
-        version = metadata.version("torch")
-    except metadata.PackageNotFoundError:
-        return False
-    return tuple(int(part) for part in version.split(".")[:2]) >= TORCH_TAKES_SHARE
+def _takes_share(torch: str) -> bool:
+    numbers = re.match(r"(\d+)\.(\d+)", torch)
+    return numbers is not None and tuple(map(int, numbers.groups())) >= TORCH_TAKES_SHARE
 
 
 def checks() -> list[Check]:

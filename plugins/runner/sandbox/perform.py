@@ -171,7 +171,7 @@ def _plan(
             seed=intent.seed,
             partition=intent.partition,
             debug=intent.purpose == "debug",
-            gpu=cards.environment(card, limits.gpu_share),
+            gpu=cards.environment(card, limits.gpu_share, python.versions.get("torch", "")),
             threads=len(ctx.slot) or limits.cores,
             python=python,
         ),

@@ -159,18 +159,8 @@ def test_a_program_on_a_shared_card_is_told_its_share_less_what_cuda_needs() -> 
 
 
 @pytest.mark.parametrize(("version", "takes"), [("2.13.0+cu130", True), ("3.0", True), ("2.5.1", False), ("", False)])
-def test_only_a_torch_that_knows_the_option_is_told_its_share(monkeypatch: Any, version: str, takes: bool) -> None:
-    def installed(_: str) -> str:
-        if not version:
-            raise cards.metadata.PackageNotFoundError
-        return version
-
-    monkeypatch.setattr(cards.metadata, "version", installed)
-    cards.torch_takes_share.cache_clear()
-    try:
-        told = cards.environment(Card("GPU-1", 0, "T4", 10_000), 0.5)
-    finally:
-        cards.torch_takes_share.cache_clear()
+def test_only_a_torch_that_knows_the_option_is_told_its_share(version: str, takes: bool) -> None:
+    told = cards.environment(Card("GPU-1", 0, "T4", 10_000), 0.5, version)
     assert told.get("PYTORCH_ALLOC_CONF") == ("per_process_memory_fraction:0.4400" if takes else None)
 
 
