@@ -2,8 +2,9 @@
 
 Cards are found with NVML, else nvidia-smi, else torch in a process of its own, and cut to what `CUDA_VISIBLE_DEVICES`
 in gome's own environment leaves of them, by index (in the order of the bus) or UUID: the rest belongs to others.
-Cards that are split into MIG instances are left alone. Called by the plugin value (`Plugin.devices`), `perform.py` and
-`gome doctor`.
+Cards that are split into MIG instances are left alone. Executions of one gome process are kept apart; gome processes
+side by side on one machine know nothing of each other and are given a card each by that variable. Called by the plugin
+value (`Plugin.devices`), `perform.py` and `gome doctor`.
 
     CUDA_VISIBLE_DEVICES   the UUID of the program's card; empty for programs without one
     GOME_GPU_SHARE         share in (0, 1] of the card's memory that the program's libraries may take; not set without
