@@ -3,7 +3,7 @@
 # make test   the test suite, torch included      make slow    tests that take minutes
 #             ARGS="-k name" chooses tests, WORKERS=8 runs that many at once, WORKERS=0 one by one (for --pdb)
 # make check  ruff, mypy, generated pages         make fix     let ruff put right what it can
-# make bench  figures, as ratios
+# make bench  figures, as ratios              make gpu     what only a machine with an NVIDIA card can show
 
 PYTHON ?= python3
 # An environment that is active is used as it is; else .venv is made.
@@ -19,7 +19,7 @@ LLM_RUN := llm-$(shell date +%m%d-%H%M%S)
 # Processes that share the tests. Many tests start programs of their own, so more of them than cores do not pay.
 WORKERS ?= 2
 
-.PHONY: run llm test slow check fix bench clean
+.PHONY: run llm test slow check fix bench gpu clean
 .DEFAULT_GOAL := run
 
 run: $(VENV)/.gome-run
@@ -39,6 +39,10 @@ slow: $(VENV)/.gome-test
 bench: $(VENV)/.gome-test
 	@$(BIN)/python tests/bench/log_bench.py
 	@$(BIN)/python -m pytest tests/bench -m bench -s $(ARGS)
+
+gpu: $(VENV)/.gome-test
+	@$(BIN)/python -m pytest -m gpu tests/plugins/runner
+	@$(BIN)/python tests/gpu/check.py $(ARGS)
 
 check: $(VENV)/.gome-test
 	@$(BIN)/ruff check .

@@ -104,6 +104,7 @@ from gome.events.metrics import (
 )
 from gome.events.payload import (
     Intent,
+    Occupancy,
     Payload,
     Reservation,
     Unknown,
@@ -381,6 +382,7 @@ __all__ = [
     "Network",
     "NonNegative",
     "NoteAdded",
+    "Occupancy",
     "OpinionGiven",
     "OpinionRequested",
     "Ordinal",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 from msgspec import Struct, field
 
 from gome.events.artifact import Artifact, Text
-from gome.events.payload import Intent, Payload, Reservation
+from gome.events.payload import Intent, Occupancy, Payload, Reservation
 
 Purpose = Literal["debug", "full", "seed", "repeat", "rerun", "audit"]
 """Why a program runs: `debug` (a sample), `full` (the attempt), `seed` (noise estimate), `repeat` (the guard asks
@@ -69,6 +69,10 @@ class ExecutionRequested(Intent, frozen=True):
         """One execution, and its wall limit in seconds."""
         return Reservation(executions=1, execution_seconds=self.limits.seconds)
 
+    def occupies(self) -> Occupancy:
+        """Its cores, and its share of a GPU if it may use one."""
+        return Occupancy(self.limits.cores, self.limits.gpu_share if self.limits.gpus else 0.0)
+
 
 class ExecutionRefused(Payload, frozen=True):
     """A program does not run, and its attempt ends, because too little of a limit of the budget is left: `spent` of
@@ -91,7 +95,8 @@ class ExecutionFinished(Payload, frozen=True):
 
     `exception` is the class name of the exception that ended the program and `traceback` its last lines ("" without
     one). `streams` holds whole output streams (`stdout.txt`, `stderr.txt`, up to the runner's cap) that are longer than
-    what `stdout` and `stderr` show. `gpu_seconds` is wall time with a GPU weighted by its utilisation, `gpu_peak_mb`
+    what `stdout` and `stderr` show. `device` is `cpu`, or `cuda:` and the name of the card that the program
+    was given. `gpu_seconds` is wall time with a GPU weighted by its utilisation, `gpu_peak_mb`
     the peak of its memory. `warm` says that the program was forked from a process that had imported the libraries,
     `startup` how many seconds passed from the request to its first line. `cached` says that nothing was run: an equal
     execution had been, and these are its results and its seconds.

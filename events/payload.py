@@ -36,6 +36,17 @@ class Reservation(Struct, frozen=True):
 NOTHING = Reservation()
 
 
+class Occupancy(Struct, frozen=True):
+    """What an intent holds of the machine that performs it for as long as that takes: whole CPU cores, and of one
+    accelerator (a GPU) a share of its memory in [0, 1], where 0 is none of it and 1 all of it, to itself."""
+
+    cores: int = 1
+    accelerator: float = 0.0
+
+
+ONE_CORE = Occupancy()
+
+
 class Intent(Payload, frozen=True):
     """A wish to touch the world, answered by at most one result event.
 
@@ -48,6 +59,11 @@ class Intent(Payload, frozen=True):
     def reserves(self) -> Reservation:
         """What this intent holds of the budget until its result says what was used; nothing unless a type says so."""
         return NOTHING
+
+    def occupies(self) -> Occupancy:
+        """What this intent holds of a machine while it is performed there; one core unless a type says otherwise.
+        Effects without a pool hold nothing."""
+        return ONE_CORE
 
 
 class Unknown(Struct, frozen=True):

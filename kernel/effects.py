@@ -8,17 +8,18 @@ crash at any point either repeats nothing or repeats what the plugin declared re
 
 from __future__ import annotations
 
-import os
+import contextlib
 import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 import msgspec
 import structlog
+from anyio import to_thread
 
 from gome.events import (
     AlarmRang,
@@ -37,6 +38,7 @@ from gome.events import (
     Event,
     Intent,
     Ledger,
+    Occupancy,
     Payload,
     RunStarted,
     Saying,
@@ -58,6 +60,7 @@ from gome.kernel.plugin import (
     VaultAccess,
     no_history,
 )
+from gome.kernel.pools import CorePool, DevicePool, Held, occupy
 from gome.kernel.spool import Spool
 from gome.kernel.state import OpenIntent
 
@@ -65,33 +68,6 @@ BACKOFF = (0.5, 2.0, 8.0)
 """Seconds to wait before the second, third and every further attempt."""
 FINAL = (SandboxUnavailable, UsageError, PluginError)
 """Errors that no further attempt would mend."""
-
-
-class Pool(Protocol):
-    """Capacity that an effect occupies while it works."""
-
-    async def acquire(self) -> int: ...
-
-    def release(self, slot: int) -> None: ...
-
-
-class CorePool:
-    """As many slots as executions may run at once, each pinned to one of the cores this process may use."""
-
-    def __init__(self, capacity: int) -> None:
-        cores = sorted(os.sched_getaffinity(0))
-        self._free = [cores[i % len(cores)] for i in reversed(range(capacity))]
-        self._limit = anyio.Semaphore(capacity)
-
-    async def acquire(self) -> int:
-        """Wait for a slot and return its core."""
-        await self._limit.acquire()
-        return self._free.pop()
-
-    def release(self, slot: int) -> None:
-        """Give a slot back."""
-        self._free.append(slot)
-        self._limit.release()
 
 
 @dataclass(frozen=True)
@@ -109,6 +85,7 @@ class Workshop:
     process: str
     history: Callable[[str], AsyncIterator[Commit]] = no_history
     unsafe: bool = False
+    devices: DevicePool = field(default_factory=DevicePool)
     elsewhere: Callable[[str, Task], Awaitable[Sequence[FinishedRun]]] | None = None
 
     def prepare(self, started: RunStarted, here: Callable[[str], bool]) -> None:
@@ -161,10 +138,17 @@ class Performer:
             draft = msgspec.msgpack.decode(spooled, type=Draft)
             await self._append_result(found, plugin, draft, spooled=True)
             return
-        slot: int | None = None
-        if effect.pool == "cores":
-            slot = await self.shop.cores.acquire()
-        try:
+        asked = found.event.payload
+        wish = asked.occupies() if effect.pool and isinstance(asked, Intent) else None
+        among: tuple[str, ...] = ()
+        if wish and wish.accelerator and plugin.devices is not None:
+            try:
+                among = tuple(await to_thread.run_sync(plugin.devices))
+            except (Exception, SystemExit) as error:
+                told = f"{plugin.name} could not say which devices there are: {type(error).__name__}: {error}"
+                await self._gave_up(found, plugin, 1, PluginError(told))
+                return
+        async with self._occupied(wish, among) as held:
             while self.live.state.is_open(intent) and not found.cancel:
                 number = max(found.starts, found.failures) + 1
                 tried = number - found.forgiven
@@ -176,15 +160,18 @@ class Performer:
                     await self.live.time.sleep(BACKOFF[min(number - 2, len(BACKOFF) - 1)])
                 if effect.policy != "repeatable":
                     await self._started(found, plugin, number)
-                if await self._once(found, plugin, effect, number, slot):
+                if await self._once(found, plugin, effect, number, held):
                     return
-        finally:
-            if slot is not None:
-                self.shop.cores.release(slot)
 
-    async def _once(self, found: OpenIntent, plugin: Plugin, effect: Effect, number: int, slot: int | None) -> bool:
+    def _occupied(self, wish: Occupancy | None, among: Sequence[str]) -> contextlib.AbstractAsyncContextManager[Held]:
+        """Wait for what is wished for of this machine and hold it."""
+        if wish is None:
+            return contextlib.nullcontext(Held())
+        return occupy(self.shop.cores, self.shop.devices, wish, among)
+
+    async def _once(self, found: OpenIntent, plugin: Plugin, effect: Effect, number: int, held: Held) -> bool:
         assert plugin.perform is not None
-        ctx = self._context(found, plugin, number, slot)
+        ctx = self._context(found, plugin, number, held)
         try:
             answer = await plugin.perform(found.event, ctx)
         except FINAL as error:
@@ -215,7 +202,7 @@ class Performer:
         await self._record(found, plugin, self._said(found, self._failed(found, number, text), cost))
         return True
 
-    def _context(self, found: OpenIntent, plugin: Plugin, number: int, slot: int | None) -> Context:
+    def _context(self, found: OpenIntent, plugin: Plugin, number: int, held: Held) -> Context:
         state = self.live.state
         started = state.started
         assert started is not None, "an intent cannot come before RunStarted"
@@ -239,7 +226,8 @@ class Performer:
             occurrence=found.occurrence,
             log=self.log.bind(event_id=intent, causation_id=found.event.cause, correlation_id=found.event.corr),
             deadline=self.live.seconds_left(),
-            slot=slot,
+            slot=held.cores,
+            gpu=held.device,
             vault=self.shop.vault(self.live.run, intent) if plugin.role == "scorer" else None,
             elsewhere=(lambda: elsewhere(self.live.run, started.task)) if elsewhere else None,
             unsafe=self.shop.unsafe,

@@ -71,8 +71,9 @@ Policy = Literal["repeatable", "reconcile", "at_most_once"]
 class Effect:
     """One kind of intent that a plugin performs.
 
-    `attempts` bounds tries (a crash counts as one for all but `repeatable`); `pool` names the capacity it occupies
-    while it works: `cores` (as many at once as the run has capacity) or "" (no limit but the kernel's).
+    `attempts` bounds tries (a crash counts as one for all but `repeatable`); `pool` says whether it holds a part of the
+    machine while it works: `cores` (as many at once as the run has capacity, each with the cores and the accelerator
+    that `Intent.occupies` names) or "" (nothing, no limit but the kernel's).
     """
 
     intent: type[Intent]
@@ -115,8 +116,10 @@ class FinishedRun:
 @dataclass(frozen=True)
 class Context:
     """What `perform` may use. `trajectory` is the fold at the intent's own position, `started` the run's first event,
-    `settings` the plugin's table in it. `workdir` is the intent's own folder, the same one after a crash. `slot` is
-    the CPU core to pin to (None when the pool has no cores). `deadline` is in active seconds of the run that are left
+    `settings` the plugin's table in it. `workdir` is the intent's own folder, the same one after a crash. `slot` are
+    the CPU cores to pin to, which nobody else has meanwhile (none for effects without a pool; fewer than the intent
+    wished for where the machine has fewer), `gpu` the accelerator to use, as `Plugin.devices` names it (None: the
+    intent wants none, or there is none here). `deadline` is in active seconds of the run that are left
     (None: unlimited). `call` appends a child intent, awaits and returns its result's payload; performed again after a
     crash it takes the recorded result. `cancelled` says whether the intent has been called off. `occurrence` counts the
     intents with the same arguments that the run asked before (child intents only). `vault` is handed to the scorer
@@ -137,7 +140,8 @@ class Context:
     cancelled: Callable[[], bool]
     log: structlog.stdlib.BoundLogger
     deadline: float | None = None
-    slot: int | None = None
+    slot: tuple[int, ...] = ()
+    gpu: str | None = None
     occurrence: int = 0
     vault: VaultAccess | None = None
     history: Callable[[str], AsyncIterator[Commit]] = no_history
@@ -205,6 +209,8 @@ class Plugin:
     `calls(tables, task)` forecasts its calls to language models from the run's settings. `default` marks the one that a
     role takes when none is named. `needs` names optional roles (`completion`) that a run with this plugin must fill;
     `pairs` names plugins of other roles that it works with (role → name), which are taken where nobody names others.
+    `devices` names the accelerators of this machine that its effects may be given, such as UUIDs of GPUs (none: those
+    that could use one do without); asked in a thread whenever an intent wants one, so what takes long is remembered.
     """
 
     name: str
@@ -227,5 +233,6 @@ class Plugin:
     needs: tuple[Role, ...] = ()
     pairs: Mapping[Role, str] = field(default_factory=dict)
     calls: Callable[[dict[str, Any], Task], Sequence[Calls]] | None = None
+    devices: Callable[[], Sequence[str]] | None = None
     modules: tuple[str, ...] = field(default=())
     """Packages whose source the pin's digest covers; empty means the package that defines `decide` or `perform`."""

@@ -35,7 +35,7 @@ from gome.events import (
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, Vaults
 from gome.kernel.discovery import OPTIONAL_ROLES, OWN, RUN_ROLES, choose, codec_for, discover, fallbacks_of, pin
-from gome.kernel.effects import CorePool, Workshop
+from gome.kernel.effects import Workshop
 from gome.kernel.elsewhere import Elsewhere
 from gome.kernel.errors import UnknownRun, UsageError
 from gome.kernel.history import commits, first_of
@@ -44,6 +44,7 @@ from gome.kernel.loop import TABLES
 from gome.kernel.models import check_models, overrides
 from gome.kernel.owner import owner_lock
 from gome.kernel.plugin import Plugin
+from gome.kernel.pools import CorePool, DevicePool
 from gome.kernel.relay import Relay
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings, plugin_settings
@@ -227,14 +228,17 @@ def plugins_of(started: RunStarted) -> list[Plugin]:
     return choose(discover(), started.roles, extra=extra, fallbacks=started.fallbacks)
 
 
-def workshop(connection: Connection, plugins: Sequence[Plugin], capacity: int, unsafe: bool) -> Workshop:
+def workshop(
+    connection: Connection, plugins: Sequence[Plugin], cores: CorePool, devices: DevicePool, unsafe: bool
+) -> Workshop:
     """What performers of this process share."""
     return Workshop(
         plugins=plugins,
         artifacts=connection.artifacts,
         home=connection.home,
         spool=connection.spool,
-        cores=CorePool(capacity),
+        cores=cores,
+        devices=devices,
         vault=Vaults(connection).of,
         history=lambda run: commits(connection.log, connection.artifacts.text, run),
         elsewhere=Elsewhere(connection).of,
@@ -250,6 +254,7 @@ class Launcher:
         self.connection = connection
         self.settings = settings
         self._held = contextlib.AsyncExitStack()
+        self._devices = DevicePool()
 
     async def __aenter__(self) -> Launcher:
         return self
@@ -362,7 +367,8 @@ class Launcher:
         state: RunState | None = None,
     ) -> Launch:
         c = self.connection
-        shop = workshop(c, plugins, capacity or self.settings.capacity, unsafe)
+        cores = CorePool(capacity or self.settings.capacity)
+        shop = workshop(c, plugins, cores, self._devices, unsafe)
         state = state or RunState(run, codec_for(plugins), plugins, c.artifacts.text)
         live = LiveRun(c.log, state, Scribe(run, state.codec, c.artifacts, shop.process, c.tenant), c.time)
         session = Session(live, shop, self._relay)

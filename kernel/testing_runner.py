@@ -167,7 +167,7 @@ class _Bench:
             cancelled=cancelled,
             log=structlog.get_logger(),
             deadline=deadline,
-            slot=min(os.sched_getaffinity(0)),
+            slot=_cores(intent.limits.cores),
             unsafe=self.unsafe,
         )
         assert self.plugin.perform is not None
@@ -175,6 +175,12 @@ class _Bench:
         payload = answer.payload if isinstance(answer, Result) else answer
         assert isinstance(payload, ExecutionFinished), f"it answered with {type(payload).__name__}"
         return payload
+
+
+def _cores(count: int) -> tuple[int, ...]:
+    """The cores that an execution of `count` holds; none where this machine has fewer, as for a runner that pins none."""
+    found = tuple(sorted(os.sched_getaffinity(0))[:count])
+    return found if len(found) == count else ()
 
 
 def _same(found: Any, wanted: Any, what: str) -> None:

@@ -22,6 +22,7 @@ from gome.kernel.effects import Performer, Workshop
 from gome.kernel.errors import GomeError, PluginError
 from gome.kernel.live import LiveRun
 from gome.kernel.plugin import Plugin
+from gome.kernel.pools import CorePool, DevicePool
 from gome.kernel.queue import Queue, WorkItem
 from gome.kernel.recovery import Opened, recover
 from gome.kernel.snapshot import restored
@@ -37,10 +38,10 @@ REFUSED = 10.0
 class _Kit:
     """What runs by the same plugins share in this process."""
 
-    def __init__(self, connection: Connection, plugins: list[Plugin], capacity: int, unsafe: bool) -> None:
+    def __init__(self, plugins: list[Plugin], shop: Workshop) -> None:
         self.plugins = plugins
         self.codec = codec_for(plugins)
-        self.shop = workshop(connection, plugins, capacity, unsafe)
+        self.shop = shop
 
     def empty(self, run: str, text: Callable[[str], str]) -> RunState:
         """The state of a run of which nothing has been read."""
@@ -82,6 +83,7 @@ class Worker:
         self.performed = 0
         self._runs: dict[str, _Known] = {}
         self._kits: dict[tuple[object, ...], _Kit] = {}
+        self._cores, self._devices = CorePool(capacity), DevicePool()  # of the machine, whatever the plugins are
         self._opening = anyio.Lock()
         self._log = structlog.get_logger("gome.worker")
 
@@ -164,7 +166,9 @@ class Worker:
     def _kit(self, started: RunStarted) -> _Kit:
         key = (*sorted(started.roles.items()), *sorted(p.name for p in started.plugins))
         if key not in self._kits:
-            self._kits[key] = _Kit(self.connection, plugins_of(started), self.capacity, self.unsafe)
+            plugins = plugins_of(started)
+            shop = workshop(self.connection, plugins, self._cores, self._devices, self.unsafe)
+            self._kits[key] = _Kit(plugins, shop)
         return self._kits[key]
 
     def _live(self, state: RunState, kit: _Kit) -> LiveRun:

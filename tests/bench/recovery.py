@@ -19,9 +19,10 @@ from gome.events import Event, ExecutionRequested, Payload
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, connect
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import CorePool, Workshop
+from gome.kernel.effects import Workshop
 from gome.kernel.live import LiveRun
 from gome.kernel.plugin import Context, Plugin
+from gome.kernel.pools import CorePool
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings
 from gome.kernel.state import RunState

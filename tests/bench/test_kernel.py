@@ -21,8 +21,9 @@ from gome.events import AttemptAccepted, Commit, RunStarted, StepPlanned
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, connect
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import CorePool, Workshop
+from gome.kernel.effects import Workshop
 from gome.kernel.live import LiveRun
+from gome.kernel.pools import CorePool
 from gome.kernel.replay import Verifier
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings

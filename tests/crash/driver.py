@@ -19,10 +19,11 @@ from gome.events import Commit, Cost, Event, ExecutionRequested, Payload
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, connect
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import CorePool, Workshop
+from gome.kernel.effects import Workshop
 from gome.kernel.live import LiveRun
 from gome.kernel.owner import owner_lock
 from gome.kernel.plugin import Context, Result
+from gome.kernel.pools import CorePool
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings
 from gome.kernel.spool import Spool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import secrets
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ from gome.events import (
     BudgetExhausted,
     Cost,
     Draft,
+    Draw,
     EffectAttemptFailed,
     EffectCancelled,
     EffectDuplicated,
@@ -27,6 +29,7 @@ from gome.events import (
     ExecutionFinished,
     ExecutionRequested,
     Intent,
+    Limits,
     NoteAdded,
     Payload,
     Reservation,
@@ -36,11 +39,12 @@ from gome.events import (
 )
 from gome.kernel.appender import Scribe
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import CorePool, Workshop
+from gome.kernel.effects import Workshop
 from gome.kernel.errors import ChildEffectFailed
 from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Context, Effect, Plugin, Result
+from gome.kernel.pools import CorePool
 from gome.kernel.replay import Verifier
 from gome.kernel.session import DeciderRaised, Session
 from gome.kernel.spool import Spool
@@ -177,6 +181,64 @@ async def test_a_failing_effect_is_tried_again_and_its_exhaustion_is_an_event(tm
     assert (failed.payload.attempt, failed.payload.attempts) == ("a1", 2)
     assert "the disk is on fire" in failed.payload.error
     assert len(await desk.events(EffectAttemptFailed)) == 2
+
+
+async def test_an_effect_gets_the_cores_and_the_device_that_its_intent_occupies(tmp_path: Path) -> None:
+    held: dict[str, tuple[int, str | None]] = {}
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        assert isinstance(event.payload, ExecutionRequested)
+        held[event.payload.attempt] = len(ctx.slot), ctx.gpu
+        return toy._finished(event.payload.attempt)
+
+    gpu = Limits(gpus=1, gpu_share=0.5)
+    decide = toy.runner.decide
+
+    def asking(state: object, event: Event, draw: Draw) -> list[Payload]:
+        said = decide(state, event, draw)
+        return [
+            msgspec.structs.replace(p, limits=gpu if p.attempt == "a2" else Limits())
+            if isinstance(p, ExecutionRequested)
+            else p
+            for p in said
+        ]
+
+    for pool, devices, expected in (
+        ("cores", lambda: ("GPU-1",), {"a1": (1, None), "a2": (1, "GPU-1"), "a3": (1, None)}),
+        ("cores", lambda: (), {"a1": (1, None), "a2": (1, None), "a3": (1, None)}),
+        ("cores", None, {"a1": (1, None), "a2": (1, None), "a3": (1, None)}),
+        ("", lambda: ("GPU-1",), {"a1": (0, None), "a2": (0, None), "a3": (0, None)}),
+    ):
+        held.clear()
+        wanted = dataclasses.replace(runner(perform, pool=pool), decide=asking, devices=devices)
+        await Desk(tmp_path / secrets.token_hex(4)).drive(
+            *(wanted if p.name == "toy-runner" else p for p in toy.PLUGINS)
+        )
+        assert held == expected
+
+
+async def test_a_plugin_that_cannot_name_its_devices_fails_its_effects_and_not_the_run(tmp_path: Path) -> None:
+    def broken() -> tuple[str, ...]:
+        raise OSError("the driver is gone")
+
+    async def perform(event: Event, ctx: Context) -> Payload:
+        raise AssertionError("nothing is performed without what it needs")
+
+    def asking(state: object, event: Event, draw: Draw) -> list[Payload]:
+        said = toy.runner.decide(state, event, draw)
+        return [
+            msgspec.structs.replace(p, limits=Limits(gpus=1)) if isinstance(p, ExecutionRequested) else p for p in said
+        ]
+
+    wanted = dataclasses.replace(runner(perform, pool="cores"), decide=asking, devices=broken)
+    desk = Desk(tmp_path)
+    session = await desk.drive(*(wanted if p.name == "toy-runner" else p for p in toy.PLUGINS))
+    assert session.live.state.finished is not None
+    failed = [e.payload for e in await desk.events(EffectFailed)]
+    assert len(failed) == 3
+    assert all(
+        "toy-runner could not say which devices there are: OSError: the driver is gone" in str(f) for f in failed
+    )
 
 
 async def test_a_spooled_result_is_appended_without_performing_again(tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ class Situation:
             "memory_mb": self.limits.get("memory_mb"),
             "cores": self.limits.get("cores"),
             "gpus": self.limits.get("gpus"),
+            "gpu_share": self.limits.get("gpu_share"),
         }
 
 

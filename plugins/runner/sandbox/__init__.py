@@ -2,7 +2,8 @@
 
 `decide.py` says which executions an attempt gets; `perform.py` carries one out. The way down: `plan.py` and `world.py`
 (what a program may see and use), `processes.py` (start, watch, stop), `launcher.py` (a script of its own that makes the
-namespaces), `outputs.py` and `failures.py` (what came of it).
+namespaces), `outputs.py` and `failures.py` (what came of it). Graphics cards:
+`gpu_use.py` (who needs one), `cards.py` (which there are), `telemetry.py` (how they are used).
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ def _prepare(started: RunStarted) -> None:
         zygote.begin()
 
 
+def _devices() -> tuple[str, ...]:
+    """The graphics cards that executions may be given."""
+    from gome.plugins.runner.sandbox.cards import ids
+
+    return ids()
+
+
 plugin = Plugin(
     name="sandbox",
     role="runner",
@@ -50,6 +58,7 @@ plugin = Plugin(
     settings=Settings,
     checks=_checks,
     prepare=_prepare,
+    devices=_devices,
     default=True,
 )
 """The plugin value that the entry point `gome.runners` names."""

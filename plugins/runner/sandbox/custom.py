@@ -37,7 +37,7 @@ class Job:
     which the program finds as its working folder `/work`, writable, with `program.py` in it and an empty `input/`, and
     `inputs`, which belongs read-only at `/work/input`. When root runs gome, `box` is owned by the unprivileged user id
     that the program shall have. `limits` are cut to the time that the run has left. `env` is what the program must find
-    in its environment, besides a PATH. `gpu` is the index of the card to hand in, "" for none. `keep` bytes of each
+    in its environment, besides a PATH. `gpu` is the UUID (or index) of the card to hand in, "" for none. `keep` bytes of each
     output stream go into the event, `cap` bytes to disk; lines that speak of `metric` are worth keeping (`Capture`).
     `cancelled` says whether nobody wants the result any more; `settings` is the plugin's table.
     """
@@ -111,8 +111,16 @@ def runner(
         perform=perform,
         settings=settings,
         checks=checks,
+        devices=_devices,
         modules=(run.__module__.partition(".")[0], decide.__name__.rpartition(".")[0]),
     )
+
+
+def _devices() -> tuple[str, ...]:
+    """The graphics cards of this machine."""
+    from gome.plugins.runner.sandbox.cards import ids
+
+    return ids()
 
 
 def habits(settings: type[msgspec.Struct], table: dict[str, Any] | None) -> Settings:
@@ -123,7 +131,7 @@ def habits(settings: type[msgspec.Struct], table: dict[str, Any] | None) -> Sett
 
 async def _perform(event: Event, ctx: Context, run: Run, clear: Clear, settings: Settings) -> Result:
     # What carries executions out is imported when first needed, so that listing plugins stays quick.
-    from gome.plugins.runner.sandbox import devices, outputs, plan
+    from gome.plugins.runner.sandbox import cards, outputs, plan
     from gome.plugins.runner.sandbox.interpreter import interpreter
     from gome.plugins.runner.sandbox.perform import finished, host_paths, lay_out
     from gome.plugins.runner.sandbox.probe import SandboxReport
@@ -137,15 +145,15 @@ async def _perform(event: Event, ctx: Context, run: Run, clear: Clear, settings:
     task, limits = ctx.started.task, intent.limits
     if ctx.deadline is not None:
         limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
-    cards = devices.card_count() if limits.gpus else 0
+    card = cards.granted(ctx, limits)
     env = plan.environment(
-        limits,
         home=plan.WORK,
         seed=intent.seed,
         partition=intent.partition,
         debug=intent.purpose == "debug",
-        gpu="0" if cards else "",
-        threads=limits.cores,
+        # Inside there is only the one card, by whichever name.
+        gpu={**cards.environment(card, limits.gpu_share), "CUDA_VISIBLE_DEVICES": "0" if card else ""},
+        threads=len(ctx.slot) or limits.cores,
         python=interpreter(),
     )
     job = Job(
@@ -156,7 +164,7 @@ async def _perform(event: Event, ctx: Context, run: Run, clear: Clear, settings:
         limits=limits,
         # Where this machine's programs and libraries lie says nothing about another world.
         env={key: value for key, value in env.items() if key not in ("PATH", "PYTHONUSERBASE")},
-        gpu=str((ctx.slot or 0) % cards) if cards else "",
+        gpu=card.id if card else "",
         metric=task.metric.name,
         keep=settings.output_kb << 10,
         cap=settings.stream_mb << 20,

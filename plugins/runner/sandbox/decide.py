@@ -43,6 +43,7 @@ from gome.events import (
     SubmissionScored,
 )
 from gome.plugins.runner.sandbox.forecast import full_seconds
+from gome.plugins.runner.sandbox.gpu_use import can_use_gpu
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
 
 READS = (
@@ -306,6 +307,7 @@ def _debug_first(state: State, code: CodeWritten) -> bool:
 
 def _request(state: State, code: CodeWritten, *, debug: bool, left: float | None) -> ExecutionRequested:
     assert state.started is not None and state.profiled is not None
+    gpu = bool(state.settings.gpus) and can_use_gpu(str(code.program))
     task, seed = state.started.task, state.started.seed % 2**31
     inputs = {
         "train.csv": task.train,
@@ -318,7 +320,7 @@ def _request(state: State, code: CodeWritten, *, debug: bool, left: float | None
         # One file without the other is of no use to a program: it would fit the member again and find half of it.
         if all(name in files for name in MEMBER_FILES):
             inputs.update((f"members/{key}/{name}", files[name]) for name in MEMBER_FILES)
-    limits = state.settings.limits(debug=debug, left=left, late=state.late)
+    limits = state.settings.limits(debug=debug, left=left, late=state.late, gpu=gpu)
     if not debug and (bar := _bar(state)):
         limits = msgspec.structs.replace(limits, bar=bar)
     return ExecutionRequested(

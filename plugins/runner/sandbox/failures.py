@@ -111,6 +111,8 @@ def classify(ended: Ended, missing: str, limits: Limits) -> tuple[Failure, str]:
         return ("contract", missing) if missing else ("", "")
     if ended.stop == "memory":
         return "memory", f"used more than {limits.memory_mb} MB of memory\n{last}".strip()
+    if ended.stop == "gpu memory":
+        return "memory", f"used more than its share ({limits.gpu_share:g}) of the GPU's memory\n{last}".strip()
     said = _by_message(f"{name}: {message}" if name else last, numeric=name in ARITHMETIC)
     if said == "memory":
         return said, last

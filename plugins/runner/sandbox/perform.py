@@ -17,11 +17,23 @@ import msgspec
 
 from gome.events import Artifact, Cost, Event, ExecutionFinished, ExecutionRequested, Limits, Text
 from gome.kernel.plugin import Context, Result
-from gome.plugins.runner.sandbox import cgroup, devices, failures, outputs, plan, processes, sample, usage, world
+from gome.plugins.runner.sandbox import (
+    cards,
+    cgroup,
+    failures,
+    outputs,
+    plan,
+    processes,
+    sample,
+    telemetry,
+    usage,
+    world,
+)
 from gome.plugins.runner.sandbox.cache import PURPOSES, Cache, key_of
 from gome.plugins.runner.sandbox.early import below
 from gome.plugins.runner.sandbox.forecast import full_seconds
 from gome.plugins.runner.sandbox.interpreter import Interpreter, interpreter
+from gome.plugins.runner.sandbox.nvml import Card
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
 from gome.plugins.runner.sandbox.starting import zygote
@@ -47,28 +59,32 @@ async def perform(event: Event, ctx: Context) -> Result:
     limits = intent.limits
     if ctx.deadline is not None:
         limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
+    card = cards.granted(ctx, limits)
     cache, key = Cache(ctx.home / "cache" / "executions"), ""
     if settings.cache and not settings.python and intent.purpose in PURPOSES:  # who knows what is installed there
-        key = await anyio.to_thread.run_sync(_key, intent, ctx, settings, report)
+        key = await anyio.to_thread.run_sync(_key, intent, ctx, settings, report, card)
         if known := await anyio.to_thread.run_sync(cache.find, key, intent, limits, ctx.artifacts):
             return Result(known, Cost())
     sampled = await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, report)
+    meter = telemetry.meter(card, limits.gpu_share, work.folder)
     group = make_group(work, limits, settings)
     bar = limits.bar if intent.purpose == "full" else None
     try:
-        ended = await processes.run(
-            _plan(work, intent, ctx, settings, report, limits, group),
-            work.folder,
-            limits,
-            box=work.box,
-            group=group,
-            cancelled=ctx.cancelled,
-            keep=settings.output_kb << 10,
-            cap=settings.stream_mb << 20,
-            warm=warm and report.kind != "bubblewrap",
-            metrics=(ctx.started.task.metric.name,),
-            hopeless=lambda: bar is not None and below(bar, work.box),
-        )
+        with meter:
+            ended = await processes.run(
+                _plan(work, intent, ctx, settings, report, limits, group, card),
+                work.folder,
+                limits,
+                box=work.box,
+                group=group,
+                cancelled=ctx.cancelled,
+                keep=settings.output_kb << 10,
+                cap=settings.stream_mb << 20,
+                warm=warm and report.kind != "bubblewrap",
+                metrics=(ctx.started.task.metric.name,),
+                hopeless=lambda: bar is not None and below(bar, work.box),
+                exceeded=meter.exceeded,
+            )
     finally:
         if group:
             group.remove()
@@ -78,6 +94,7 @@ async def perform(event: Event, ctx: Context) -> Result:
         outputs.whole_streams, ended.whole, host_paths(work.box, python), ctx.artifacts
     )
     payload = finished(intent, ended, collected, streams, limits, work, sampled, ctx.started.task.rows_train, python)
+    payload = msgspec.structs.replace(payload, **meter.fields())
     cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
     if payload.failure != "cancelled":
         await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
@@ -95,13 +112,9 @@ async def warmed(ctx: Context) -> bool:
     return not problem
 
 
-def _key(intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport) -> str:
-    isolated = report.kind != "none"
-    return key_of(intent, ctx.started.task, settings, device=_device(intent.limits), isolated=isolated)
-
-
-def _device(limits: Limits) -> str:
-    return "cuda" if limits.gpus and devices.card_count() else "cpu"
+def _key(intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport, card: Card | None) -> str:
+    device = card.name if card else "cpu"
+    return key_of(intent, ctx.started.task, settings, device=device, isolated=report.kind != "none")
 
 
 def _finish(work: Workdir, manifest: Manifest, keep: bool) -> None:
@@ -148,22 +161,21 @@ def _plan(
     report: SandboxReport,
     limits: Limits,
     group: cgroup.Group | None,
+    card: Card | None,
 ) -> dict[str, Any]:
     isolated = report.kind != "none"
     python = interpreter(settings.python)
-    cards = devices.card_count() if limits.gpus else 0
     parts: dict[str, Any] = {
         "env": plan.environment(
-            limits,
             home=plan.WORK if isolated else str(work.box),
             seed=intent.seed,
             partition=intent.partition,
             debug=intent.purpose == "debug",
-            gpu=str((ctx.slot or 0) % cards) if cards else "",
-            threads=limits.cores,
+            gpu=cards.environment(card, limits.gpu_share, python.versions.get("torch", "")),
+            threads=len(ctx.slot) or limits.cores,
             python=python,
         ),
-        "cpus": plan.cores(ctx.slot, limits.cores),
+        "cpus": list(ctx.slot),
         "cgroups": [group.joining] if group else [],
         "rlimits": plan.rlimits(limits, tasks=_foreign_tasks(isolated)),
     }
@@ -172,6 +184,7 @@ def _plan(
     if not isolated:
         return plan.plan("none", work.folder, command, limits, **parts)
     hide = (*world.HIDDEN, *settings.hide)
+    parts["graphics"] = world.graphics(card.minor) if card else ()
     return plan.enclosed(report.kind, work.folder, command, limits, hide=hide, home=ctx.home, python=python, **parts)
 
 
@@ -214,7 +227,6 @@ def finished(
         seconds=round(ended.seconds, 4),
         cpu_seconds=round(ended.cpu_seconds, 4),
         peak_mb=round(ended.peak_mb, 1),
-        device=_device(limits),
         outputs=collected.outputs,
         diagnostics=collected.diagnostics,
         program=intent.program.digest,

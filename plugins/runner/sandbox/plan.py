@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -55,17 +55,16 @@ def outer_id() -> int:
 
 
 def environment(
-    limits: Limits,
     *,
     home: str,
     seed: int,
     partition: int,
     debug: bool,
-    gpu: str,
+    gpu: Mapping[str, str],
     threads: int,
     python: Interpreter,
 ) -> dict[str, str]:
-    """All that a program finds in its environment."""
+    """All that a program finds in its environment; `gpu` says which card, see `cards.environment`."""
     values = {
         "PATH": ":".join(dict.fromkeys((os.path.dirname(python.executable), "/usr/local/bin", "/usr/bin", "/bin"))),
         "HOME": home,
@@ -82,23 +81,13 @@ def environment(
         "MKL_NUM_THREADS": str(threads),
         "NUMEXPR_NUM_THREADS": str(threads),
         "OMP_WAIT_POLICY": "PASSIVE",
-        "CUDA_VISIBLE_DEVICES": gpu if limits.gpus else "",
+        **gpu,
     }
     if debug:
         values["GOME_DEBUG"] = "1"
     if python.user_base:
         values["PYTHONUSERBASE"] = python.user_base
     return values
-
-
-def cores(slot: int | None, count: int) -> list[int]:
-    """The cores to pin to: the slot's own and, for more threads, those after it that we may use; none (no pinning)
-    without a slot. A slot given elsewhere, where there were other cores, still means one of ours."""
-    if slot is None:
-        return []
-    allowed = sorted(os.sched_getaffinity(0))
-    first = allowed.index(slot) if slot in allowed else slot
-    return sorted({allowed[(first + i) % len(allowed)] for i in range(count)})
 
 
 def rlimits(limits: Limits, *, tasks: int = 0) -> dict[str, int]:
@@ -121,10 +110,11 @@ def mounts(
     hide: Sequence[str],
     folders: Sequence[str],
     python: Interpreter,
+    graphics: Sequence[str] = (),
 ) -> list[Mount]:
-    """Every mount of the program's root, in order."""
+    """Every mount of the program's root, in order; `graphics` are the device files of its card."""
     found = [*world.base(tuple(hide), tuple(folders), python)]
-    found += world.devices(limits.memory_mb, world.graphics() if limits.gpus else ())
+    found += world.devices(limits.memory_mb, graphics)
     found += [("ro", str(path), f"/etc/{path.name}", "") for path in sorted(etc.iterdir())]
     found += [("rw", str(box), WORK, ""), ("ro", str(inputs), f"{WORK}/input", "")]
     return world.ordered(found)
@@ -201,12 +191,13 @@ def enclosed(
     hide: Sequence[str],
     home: Path,
     python: Interpreter,
+    graphics: Sequence[str] = (),
     **parts: Any,
 ) -> dict[str, Any]:
     """A plan with a root of its own. `hide` names packages to cover, `home` a folder that must not be seen; `python` is
     shown."""
     write_etc(folder / "etc", outer_id() if privileged() else os.geteuid())
-    places = mounts(folder / "box", folder / "input", folder / "etc", limits, hide, [str(home)], python)
+    places = mounts(folder / "box", folder / "input", folder / "etc", limits, hide, [str(home)], python, graphics)
     parts["needed"] = python.needed
     if kind == "bubblewrap":
         executable, modern = bubblewrap_found()

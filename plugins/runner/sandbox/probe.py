@@ -18,7 +18,7 @@ from pathlib import Path
 
 from gome.events import Limits
 from gome.kernel.plugin import Check
-from gome.plugins.runner.sandbox import cgroup, devices, plan, seccomp, world
+from gome.plugins.runner.sandbox import cards, cgroup, devices, plan, seccomp, world
 from gome.plugins.runner.sandbox.interpreter import interpreter
 from gome.plugins.runner.sandbox.plan import Kind
 from gome.plugins.runner.sandbox.processes import read_report
@@ -161,5 +161,6 @@ def check() -> list[Check]:
         _warmth(),
         Check("system calls", True, f"not filtered: {missing}" if missing else "filtered with seccomp"),
         Check("memory limit", True, f"resident memory is watched; {memory}"),
-        *(Check(device.name, True, device.detail) for device in devices.devices()),
+        Check("cpu", True, str(devices.machine())),
+        *cards.checks(),
     ]

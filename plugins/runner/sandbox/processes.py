@@ -24,7 +24,7 @@ from gome.plugins.runner.sandbox.capture import Capture
 from gome.plugins.runner.sandbox.cgroup import Group
 from gome.plugins.runner.sandbox.starting import Started, cold, zygote
 
-Stop = Literal["", "time", "memory", "disk", "cancelled", "hopeless"]
+Stop = Literal["", "time", "memory", "gpu memory", "disk", "cancelled", "hopeless"]
 
 MAX_FILES = 100_000
 """Entries a working folder may have; more count as too much disk."""
@@ -89,12 +89,14 @@ async def run(
     metrics: Sequence[str] = (),
     hopeless: Callable[[], bool] = lambda: False,
     warm: bool = False,
+    exceeded: Callable[[], bool] = lambda: False,
 ) -> Ended:
     """Run a plan to its end, `warm` if the zygote has come up. `keep` bytes of each output go into the result, `cap`
     bytes to disk; `metrics` names what lines are looked for in the rest; `hopeless` is asked twice a second whether
-    going on is of no use. Raises SandboxUnavailable when the launcher could not make the sandbox."""
+    going on is of no use; `exceeded` says that it has taken more than its share of a GPU (`telemetry.py`). Raises
+    SandboxUnavailable when the launcher could not make the sandbox."""
     out, err = (Capture(folder / name, keep, cap, metrics) for name in ("stdout", "stderr"))
-    watch = Watch(plan, limits, box, group, cancelled, hopeless)
+    watch = Watch(plan, limits, box, group, cancelled, hopeless, exceeded)
     asked = time.monotonic()
     launcher: Started = (zygote.start() if warm else None) or await cold()
     try:
@@ -118,7 +120,7 @@ async def run(
     if "over" not in facts and "ready" not in facts:
         if launcher.warm and not cancelled():  # the zygote died under it, before anything was run
             again = {"cancelled": cancelled, "keep": keep, "cap": cap, "metrics": metrics, "hopeless": hopeless}
-            return await run(plan, folder, limits, box=box, group=group, **again)  # type: ignore[arg-type]
+            return await run(plan, folder, limits, box=box, group=group, exceeded=exceeded, **again)  # type: ignore[arg-type]
         raise SandboxUnavailable(f"the sandbox's launcher failed: {err.text()[-500:] or 'it said nothing'}")
     # What ended by itself before our signal came was not stopped by us; the kernel's kill for memory shows afterwards.
     reason: Stop = "" if "exit_code" in facts else watch.reason
@@ -161,6 +163,7 @@ class Watch:
         group: Group | None,
         cancelled: Callable[[], bool],
         hopeless: Callable[[], bool],
+        exceeded: Callable[[], bool],
     ) -> None:
         self.report = Path(plan["report"])
         self.above = 3 if plan["kind"] == "bubblewrap" else 2
@@ -169,6 +172,7 @@ class Watch:
         self.group = group
         self.cancelled = cancelled
         self.hopeless = hopeless
+        self.exceeded = exceeded
         self.began = time.monotonic()
         self.peak = 0.0
         self.reason: Stop = ""
@@ -206,6 +210,8 @@ class Watch:
             return "time"
         if self._ready and self._too_large(self.launcher):
             return "memory"
+        if self.exceeded():
+            return "gpu memory"
         if now > self._look_at_disk:
             size, files = usage.folder_size(self.box)
             self._look_at_disk = now + max(0.5, 20 * (time.monotonic() - now))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gome.events import Limits
 
@@ -16,13 +16,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     `seconds` and `debug_seconds` are wall time of a full and of a debug execution; with `allow_longer` both grow as
     programs of the run exceed them. `memory_mb`, `disk_mb` are MiB of resident memory and of the working folder;
-    `processes` counts threads too. `debug_share`, `debug_rows` and `debug_per_class` size the debug sample: the largest
-    of the three. `output_kb` of each output stream go into the event, `stream_mb` to disk. `isolation` is `auto`, one
-    kind of sandbox, or `none`: do as if none could be made. `start` is `warm` (forked from a process that has imported
-    the libraries) or `cold` (an interpreter per execution). `python` is the path of another interpreter for programs,
-    with the libraries of its environment (cold, then, and never answered from the cache). `cgroups` allows a memory
-    cgroup per execution. `hide` names further folders below site-packages that programs must not see. `keep` leaves
-    working folders in place for a look.
+    `processes` counts threads too. `cores` are those of one execution: its threads, each pinned to a core of its own;
+    all that there are where it is more. `gpus` = 1 gives a GPU to programs that can use one (`gpu_use.py`), the whole
+    card or `gpu_share` in (0, 1] of its memory; others, and all where there is no GPU, run on the CPU. `debug_share`,
+    `debug_rows` and `debug_per_class` size the debug sample: the largest of the three. `output_kb` of each output
+    stream go into the event, `stream_mb` to disk. `isolation` is `auto`, one kind of sandbox, or `none`: do as if
+    none could be made. `start` is `warm` (forked from a process that has imported the libraries) or `cold` (an
+    interpreter per execution). `python` is the path of another interpreter for programs, with the libraries of its
+    environment (cold, then, and never answered from the cache). `cgroups` allows a memory cgroup per execution.
+    `hide` names further folders below site-packages that programs must not see. `keep` leaves working folders in
+    place for a look.
 
     With `stop_early` a full execution that reports its folds' scores while it runs (`partial_scores.csv`, see
     `early.py`; rendered programs do with `pipeline.partial_scores`) is stopped when after two folds or more all of them
@@ -43,7 +46,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     memory_mb: int = 4096
     disk_mb: int = 1024
     processes: int = 256
-    gpus: int = 0
+    gpus: Literal[0, 1] = 0
+    gpu_share: Annotated[float, Meta(gt=0, le=1)] = 1.0
     debug_share: float = 0.1
     debug_rows: int = 2000
     debug_per_class: int = 10
@@ -64,10 +68,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         wanted = max(math.ceil(rows * self.debug_share), self.debug_rows, self.debug_per_class * classes)
         return min(rows, wanted)
 
-    def limits(self, *, debug: bool, left: float | None, late: int = 0) -> Limits:
+    def limits(self, *, debug: bool, left: float | None, late: int = 0, gpu: bool = False) -> Limits:
         """Limits of one execution; `left` are the seconds that the budget still has, `late` counts the executions so
         far that were stopped by their time (RD-Agent's `allow_longer_timeout`: at most thrice the time for debug, from
-        the second late one on at most twice for full executions)."""
+        the second late one on at most twice for full executions), `gpu` says that the program can use a GPU."""
         seconds = self.debug_seconds if debug else self.seconds
         if self.allow_longer:
             seconds *= min(3.0, 1 + 0.3 * late) if debug else min(2.0, 1 + 0.3 * (late // 2))
@@ -77,7 +81,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             memory_mb=self.memory_mb,
             disk_mb=self.disk_mb,
             processes=self.processes,
-            gpus=self.gpus,
+            gpus=self.gpus if gpu else 0,
+            gpu_share=self.gpu_share if gpu and self.gpus else 1.0,
         )
 
 

@@ -110,9 +110,11 @@ def devices(memory_mb: int, graphics: Sequence[str] = ()) -> list[Mount]:
     return [*mounts, ("proc", "", "/proc", ""), ("tmpfs", "", "/tmp", f"size={max(16, memory_mb // 4)}m,mode=1777")]
 
 
-def graphics() -> list[str]:
-    """Device files of NVIDIA's driver on this machine."""
-    return sorted(str(p) for p in Path("/dev").glob("nvidia*") if not p.is_dir())
+def graphics(minor: int | None = None, folder: Path = Path("/dev")) -> list[str]:
+    """Device files of NVIDIA's driver on this machine; of the cards' only that of one, where its number is known."""
+    files = [path for path in folder.glob("nvidia*") if not path.is_dir()]
+    others = {path for path in files if path.name[6:].isdigit() and minor not in (None, int(path.name[6:]))}
+    return sorted(str(path) for path in files if path not in others)
 
 
 @lru_cache(maxsize=8)

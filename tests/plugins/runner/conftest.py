@@ -99,7 +99,7 @@ class Bench:
         return replace(made, **changes)
 
     async def run(
-        self, program: str, *, id: str = "a" * 32, slot: int | None = None, **fields: Any
+        self, program: str, *, id: str = "a" * 32, slot: tuple[int, ...] = (), gpu: str | None = None, **fields: Any
     ) -> ExecutionFinished:
         wanted: dict[str, Any] = {
             "attempt": "a1",
@@ -112,7 +112,7 @@ class Bench:
         }
         event = event_of(ExecutionRequested(**{**wanted, **fields}), id)
         assert plugin.perform is not None
-        result = await plugin.perform(event, self.context(event, slot=slot))
+        result = await plugin.perform(event, self.context(event, slot=slot, gpu=gpu))
         payload = getattr(result, "payload", result)
         assert isinstance(payload, ExecutionFinished)
         return payload

@@ -33,8 +33,11 @@ from gome.events import (
     Task,
     Text,
 )
+from gome.kernel.errors import UsageError
+from gome.kernel.settings import plugin_settings
 from gome.kernel.testing import pure
 from gome.plugins.runner.sandbox import plugin
+from gome.plugins.runner.sandbox.settings import Settings
 from tests.plugins.driver import Driver, requests
 
 
@@ -335,6 +338,30 @@ def test_settings_of_the_run_set_the_limits(make_event: Any) -> None:
     table = {"sandbox": {"seconds": 33.0, "memory_mb": 99, "cores": 2, "processes": 7}}
     limits = one(answers(make_event, started(settings=table), PROFILED, code(trusted=True))).limits
     assert (limits.seconds, limits.memory_mb, limits.cores, limits.processes) == (33.0, 99, 2, 7)
+
+
+@pytest.mark.parametrize(
+    ("table", "text", "expected"),
+    [
+        ({"gpus": 1}, "import torch", (1, 1.0)),
+        ({"gpus": 1, "gpu_share": 0.25}, "import torch", (1, 0.25)),
+        ({"gpus": 1, "gpu_share": 0.25}, "import lightgbm", (0, 1.0)),
+        ({}, "import torch", (0, 1.0)),
+    ],
+)
+def test_only_a_program_that_can_use_a_gpu_asks_for_one(
+    make_event: Any, table: dict[str, Any], text: str, expected: tuple[int, float]
+) -> None:
+    settings = {"sandbox": table}
+    asked = one(answers(make_event, started(settings=settings), PROFILED, code(trusted=True, text=text)))
+    assert (asked.limits.gpus, asked.limits.gpu_share) == expected
+    assert asked.occupies().accelerator == (expected[1] if expected[0] else 0.0)
+
+
+@pytest.mark.parametrize("table", [{"gpus": 2}, {"gpu_share": 0.0}, {"gpu_share": 1.5}])
+def test_shares_of_gpus_that_nobody_can_have_are_refused(table: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=r"sandbox\.gpu"):
+        plugin_settings("sandbox", Settings, table)
 
 
 def test_the_plugin_is_the_default_runner() -> None:

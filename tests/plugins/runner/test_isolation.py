@@ -169,8 +169,16 @@ async def test_the_environment_holds_only_what_is_documented(
 
 async def test_a_program_is_pinned_to_its_slots_core(bench: Any, outputs: str) -> None:
     core = max(os.sched_getaffinity(0))
-    done = await bench.run(f"{outputs}\nimport os\nprint(os.sched_getaffinity(0))", slot=core)
+    done = await bench.run(f"{outputs}\nimport os\nprint(os.sched_getaffinity(0))", slot=(core,))
     assert str(done.stdout).strip() == str({core})
+
+
+async def test_a_program_has_as_many_threads_as_cores_were_to_be_had(bench: Any, outputs: str) -> None:
+    slot = tuple(sorted(os.sched_getaffinity(0)))[:2]
+    bench.limits = msgspec.structs.replace(bench.limits, cores=64)
+    program = f"{outputs}\nimport os\nprint(os.environ['GOME_THREADS'], sorted(os.sched_getaffinity(0)))"
+    done = await bench.run(program, slot=slot)
+    assert str(done.stdout).strip() == f"{len(slot)} {list(slot)}"
 
 
 async def test_packages_that_carry_datasets_are_covered(bench: Any, outputs: str) -> None:

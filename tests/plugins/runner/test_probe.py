@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 from gome.kernel.errors import SandboxUnavailable
 from gome.plugins.runner.sandbox import plan, plugin
-from gome.plugins.runner.sandbox.devices import devices
+from gome.plugins.runner.sandbox.devices import machine
 from gome.plugins.runner.sandbox.probe import attempt, probe
 from tests.stranger import as_stranger
 
@@ -38,9 +38,9 @@ def test_the_doctor_is_told_about_sandbox_memory_and_devices() -> None:
 
 
 def test_devices_count_the_cores_we_may_use() -> None:
-    cpu = devices()[0]
-    assert (cpu.kind, cpu.count) == ("cpu", len(os.sched_getaffinity(0)))
-    assert cpu.memory_mb > 100
+    found = machine()
+    assert found.cores == len(os.sched_getaffinity(0)) <= found.of
+    assert found.memory_mb > 100
 
 
 def test_a_failing_sandbox_says_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_an_ordinary_user_gets_the_same_sandbox(stranger: list[str], isolation: 
     assert home in ("FileNotFoundError", []) and var == "FileNotFoundError"
     assert pids == ["1", "2"]
     assert (write, userns) == ("OSError", -1)
-    # Bubblewrap sets up a loopback interface of the sandbox's own, on which nobody listens.
-    assert connect == ("ConnectionRefusedError" if isolation == "bubblewrap" else "OSError")
+    # Without a filter of system calls, bubblewrap's own loopback interface answers: nobody listens.
+    assert connect in ("OSError", "ConnectionRefusedError")
     assert [int(cap, 16) for cap in caps] == [0]
     assert (slow, bomb) == ("time", "killed")

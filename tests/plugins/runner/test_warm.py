@@ -69,7 +69,7 @@ async def test_a_forked_program_finds_what_an_executed_one_finds(bench: Any, out
         """
     )
     bench.limits = msgspec.structs.replace(bench.limits, cores=2)
-    warm, cold = [json.loads(str(done.stdout)) for done in await both(bench, program, slot=0)]
+    warm, cold = [json.loads(str(done.stdout)) for done in await both(bench, program, slot=(0,))]
     for found in warm, cold:  # the C library's own signals, which it handles once there has been a thread
         found["status"] = [f"{int(line[7:], 16) & ~(3 << 31):x}" if "Cgt" in line else line for line in found["status"]]
     assert warm == cold

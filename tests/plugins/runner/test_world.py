@@ -59,11 +59,13 @@ def test_bubblewrap_is_told_the_same_mounts() -> None:
     assert all(word in line for word in ("--unshare-all", "--die-with-parent", "--disable-userns", "--cap-drop ALL"))
 
 
-def test_cores_start_at_the_slots_own() -> None:
-    assert plan.cores(None, 4) == []
-    core = max(plan.cores(0, 64))
-    assert plan.cores(core, 1) == [core]
-    assert len(plan.cores(core, 64)) == len(plan.cores(0, 64))
+def test_of_several_cards_a_program_is_shown_the_files_of_its_own(tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm", "null"):
+        (tmp_path / name).touch()
+    (tmp_path / "nvidia-caps").mkdir()
+    common = {"nvidiactl", "nvidia-uvm"}
+    assert {Path(p).name for p in world.graphics(1, tmp_path)} == {"nvidia1", *common}
+    assert {Path(p).name for p in world.graphics(None, tmp_path)} == {"nvidia0", "nvidia1", "nvidia10", *common}
 
 
 def test_limits_of_a_process_follow_those_of_the_execution() -> None:

@@ -34,11 +34,12 @@ from gome.events import (
 from gome.kernel.appender import Scribe
 from gome.kernel.artifacts import ArtifactStore
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import CorePool, Workshop
+from gome.kernel.effects import Workshop
 from gome.kernel.lifecycle import lifecycle
 from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Context, Effect, Plugin, Result
+from gome.kernel.pools import CorePool
 from gome.kernel.reasoning import Feedback, ReasonContext, as_plugin
 from gome.kernel.replay import Verifier
 from gome.kernel.session import Session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -42,6 +43,18 @@ def test_prompts_hold_no_more_of_the_data_than_is_shared(
     text = situation("multiclass", share).system(template)
     assert [words for words in shown if words not in text] == []
     assert [words for words in hidden if words in text] == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "gpu", "share"),
+    [({}, False, False), ({"gpus": 1}, True, False), ({"gpus": 1, "gpu_share": 0.5}, True, True)],
+)
+def test_models_are_told_of_a_gpu_where_the_run_has_one_and_of_their_share(
+    limits: dict[str, float], gpu: bool, share: bool
+) -> None:
+    plain = situation("binary", "schema")
+    text = dataclasses.replace(plain, limits={**plain.limits, **limits}).system("developer")
+    assert ("a GPU where the machine has one" in text, "GOME_GPU_SHARE" in text) == (gpu, share)
 
 
 @settings(deadline=None)
