@@ -34,6 +34,7 @@ from gome.events import (
     EffectFailed,
     EffectRefused,
     EffectStarted,
+    EffectYielded,
     Event,
     Intent,
     Ledger,
@@ -131,6 +132,7 @@ class Performer:
         self.live = live
         self.shop = shop
         self.log = structlog.get_logger("gome.effects").bind(run=live.run)
+        self._began: dict[str, int] = {}
 
     async def perform(self, intent: str) -> None:
         """Bring an open intent to its result. Returns when it has one, whoever wrote it."""
@@ -308,6 +310,19 @@ class Performer:
         event = found.event
         begun = EffectStarted(intent=event.id, kind=event.type, attempt=number, worker=self.shop.process)
         await self._note(found, plugin, number, "started", begun)
+        self._began[event.id] = number
+
+    async def give_back(self, intent: str) -> None:
+        """Say that the attempt at an intent was broken off because its worker stops, if one had begun: it does not
+        count against the intent."""
+        found = self.live.state.open.get(intent)
+        number = self._began.pop(intent, 0)
+        if found is None or not number:
+            return
+        performer = self.shop.performer(found.event.type, found.event.by)
+        assert performer is not None, "it has begun, so somebody performs it"
+        back = EffectYielded(intent=intent, kind=found.event.type, attempt=number, worker=self.shop.process)
+        await self._note(found, performer[0], number, "yielded", back)
 
     async def _attempt_failed(self, found: OpenIntent, plugin: Plugin, number: int, error: str) -> None:
         event = found.event
@@ -345,6 +360,7 @@ class Performer:
             done = await self.live.commit(draft, still=lambda: state.is_open(event.id))
             if done is None and state.finished is None:
                 await self._duplicate(found, who, draft.sayings[0])
+            self._began.pop(event.id, None)
             if spooled:
                 self.shop.spool.drop(self.live.run, event.id)
 
