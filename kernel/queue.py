@@ -64,9 +64,7 @@ class Queue(Protocol):
         """Offer an intent to the workers of a role; doing so again within two minutes changes nothing."""
         ...
 
-    def pull(
-        self, roles: Sequence[str], n: int, stop: asyncio.Event | None = None
-    ) -> AsyncGenerator[WorkItem, None]:
+    def pull(self, roles: Sequence[str], n: int, stop: asyncio.Event | None = None) -> AsyncGenerator[WorkItem, None]:
         """Yield items of some roles as they come; at most `n` of them are on lease at once. Once `stop` is set nothing
         more is asked for, and the iterator ends when what had been asked for has been given to others."""
         ...

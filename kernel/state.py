@@ -81,9 +81,9 @@ _NOTED = frozenset(
 @dataclass
 class OpenIntent:
     """An intent without a result. `view` is the trajectory at its own position; `starts` counts recorded attempts that
-    began, `forgiven` those of them that a suspension called off or a worker gave back, `failures` those that were recorded as failed;
-    `children` are the results of its child intents by id. For a child intent, `occurrence` counts those with the same
-    arguments that the run asked before it."""
+    began, `forgiven` those of them that a suspension called off or a worker gave back, `failures` those that were
+    recorded as failed; `children` are the results of its child intents by id. For a child intent, `occurrence` counts
+    those with the same arguments that the run asked before it."""
 
     event: Event
     view: Trajectory
