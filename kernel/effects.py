@@ -358,7 +358,8 @@ class Performer:
         # A result that has been worked for is never lost to a cancellation that comes while it is being written.
         with anyio.CancelScope(shield=True):
             done = await self.live.commit(draft, still=lambda: state.is_open(event.id))
-            if done is None and state.finished is None:
+            # A result of somebody else has the same id, so an append that comes too late may look like one that landed.
+            if (done is None or done.body.writer != draft.writer) and state.finished is None:
                 await self._duplicate(found, who, draft.sayings[0])
             self._began.pop(event.id, None)
             if spooled:
