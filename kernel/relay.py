@@ -25,6 +25,8 @@ GRACE = 5.0
 """Seconds that a worker has to say that an intent was called off."""
 PATIENCE = 10.0
 """Seconds without a sign of a worker after which a person is told."""
+BUSY = 60.0
+"""The same where workers have begun other work of the role: perhaps they are busy, perhaps they have died."""
 
 
 class Relay:
@@ -67,18 +69,22 @@ class Relay:
             found = live.state.open.get(intent)
             return found is None or bool(found.starts or found.cancel)
 
-        if not taken():
-            with anyio.move_on_after(PATIENCE):
-                await live.changed(taken)
-        if not taken():
-            if role not in self._waiting:
-                self._waiting.add(role)
-                self.tell(
-                    f"waiting for a worker for {role}: none has begun what was offered {PATIENCE:g} s ago. Is one "
-                    f"running (`gome worker --roles {role} …`), and does it refuse this run? It says so on its stderr"
-                )
-            await live.changed(taken)
+        while not taken():
+            busy = self._busy(live, role)
+            patience = BUSY if busy else PATIENCE
+            with anyio.move_on_after(patience) as waiting:
+                await live.changed(lambda busy=busy: taken() or self._busy(live, role) != busy)  # type: ignore[misc]
+            if waiting.cancelled_caught:
+                if role not in self._waiting:
+                    self._waiting.add(role)
+                    self.tell(_sentence(role, patience, busy))
+                await live.changed(lambda busy=busy: taken() or self._busy(live, role) != busy)  # type: ignore[misc]
         self._waiting.discard(role)
+
+    def _busy(self, live: LiveRun, role: str) -> bool:
+        """Whether workers have begun something of this run and role that is not over."""
+        offered = (i for (run, i), (of, _) in self._offered.items() if (run, of) == (live.run, role))
+        return any(i in live.state.open and live.state.open[i].starts for i in offered)
 
     async def _call_off(self, live: LiveRun, intent: str) -> None:
         """A worker that has the intent says that it was called off; when none does in time, we do."""
@@ -105,3 +111,10 @@ class Relay:
                 except LogUnreachable:
                     self.queue.lost.set()
                     break
+
+
+def _sentence(role: str, seconds: float, busy: bool) -> str:
+    what = f"waiting for a worker for {role}: none has begun what was offered {seconds:g} s ago"
+    if busy:
+        return f"{what}. Other work of the role is under way, so perhaps all are busy: more workers would help"
+    return f"{what}. Is one running (`gome worker --roles {role} …`), and does it refuse this run? It says so on its stderr"
