@@ -117,4 +117,4 @@ def _sentence(role: str, seconds: float, busy: bool) -> str:
     what = f"waiting for a worker for {role}: none has begun what was offered {seconds:g} s ago"
     if busy:
         return f"{what}. Other work of the role is under way, so perhaps all are busy: more workers would help"
-    return f"{what}. Is one running (`gome worker --roles {role} …`), and does it refuse this run? It says so on its stderr"
+    return f"{what}. Is one running (`gome worker --roles {role} …`)? If it refuses this run, its stderr says why"

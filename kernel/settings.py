@@ -248,7 +248,8 @@ def _checked(key: Key, value: Any, origin: Origin) -> Any:
         known = NUMBERS[name]
         why = f"{value} is none of {', '.join(map(str, known))}"
         if isinstance(known, range):
-            why = f"at {'least' if value < 1 else 'most'} {known[0] if value < 1 else known[-1]} is wanted, not {value}"
+            low = value < known[0]
+            why = f"at {'least' if low else 'most'} {known[0] if low else known[-1]} is wanted, not {value}"
         raise UsageError(f"{at(origin)}{name}: {why}")
     if name == "log_level" and value not in LEVELS:
         raise UsageError(f"{at(origin)}log_level: {value!r} is none of {', '.join(LEVELS)}")

@@ -20,7 +20,7 @@ from gome.events import CODEC, EffectStarted, EffectYielded, Event, ExecutionFin
 from gome.kernel.cli.worker import _signals
 from gome.kernel.connect import Connection
 from gome.kernel.discovery import pin
-from gome.kernel.errors import PluginError
+from gome.kernel.errors import GomeError, PluginError
 from gome.kernel.plugin import Context
 from gome.kernel.queue_memory import MemoryQueue
 from gome.kernel.start import plugins_of
@@ -98,6 +98,7 @@ async def test_a_damaged_run_does_not_keep_a_worker_from_the_others(connection: 
     log._stored["bad"][2] = log._stored["bad"][2].replace(b"a", b"b", 1)
     (intent, *_) = executions(await run(connection, "good", runner="queue"))
     queue = MemoryQueue(time.time)
+    await queue.publish("runner", "ExecutionRequested", "bad", intent)
     await queue.publish("runner", "ExecutionRequested", "good", intent)
     with anyio.fail_after(20):
         async with anyio.create_task_group() as group:
@@ -237,3 +238,23 @@ async def test_the_first_signal_stops_a_worker_in_order_and_the_second_at_once(
         await ended.wait()
         slow.may_end.set()
         group.cancel_scope.cancel()
+
+
+async def test_a_store_that_fails_for_a_moment_does_not_end_a_worker(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, failures = connection.spool.put, [GomeError("no space left")]
+
+    def fails_once(*args: Any) -> None:
+        if failures:
+            raise failures.pop()
+        put(*args)
+
+    monkeypatch.setattr("gome.kernel.worker.REFUSED", 0.01)
+    monkeypatch.setattr(connection.spool, "put", fails_once)
+    queue = MemoryQueue(time.time)
+    intent = executions(await run(connection, "r", runner="queue"))[0]
+    await queue.publish("runner", "ExecutionRequested", "r", intent)
+    async with working(connection, queue) as worker:
+        assert (await result(connection, "r", intent)).ok
+    assert not failures and worker.performed == 1
