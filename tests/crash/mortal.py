@@ -212,8 +212,10 @@ def work(machine: Machine, fate: Fate) -> None:
 
 
 def first_event(place: str, steps: int) -> RunStarted:
-    """One step after the other."""
-    started = replace(toy.started(steps=steps), roles=ROLES, traces=1, performers={"runner": place})
+    """One step after the other. Programs start cold: they need no libraries, and each process would import them."""
+    settings = {runner.name: {"start": "cold"}}
+    started = toy.started(steps=steps)
+    started = replace(started, roles=ROLES, traces=1, performers={"runner": place}, settings=settings)
     return replace(started, plugins=tuple(pin(p) for p in plugins_of(started)))
 
 
