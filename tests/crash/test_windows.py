@@ -33,8 +33,6 @@ from tests.crash import mortal
 from tests.crash.mortal import Fate, Machine
 from tests.kernel.nats_server import NatsServer
 
-pytestmark = pytest.mark.skipif(probe().kind == "none", reason="no sandbox can be made here")
-
 PROCESSES = multiprocessing.get_context("forkserver")
 # A process of its own for each driver and worker, without its two seconds of imports.
 PROCESSES.set_forkserver_preload(["tests.crash.mortal"])
@@ -53,6 +51,12 @@ WINDOWS = {
 }
 ASKING = ["before asking", "asked"]
 PERFORMING = ["running", "before the manifest", "manifest", "before the spool", "spooled", "appended"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sandboxed() -> None:
+    if probe().kind == "none":
+        pytest.skip("no sandbox can be made here")
 
 
 @pytest.fixture(scope="module")

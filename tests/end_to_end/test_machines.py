@@ -146,10 +146,11 @@ def kill_in_the_middle(worker: subprocess.Popen[str], machine: Machine) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(bool(why_not()), reason=why_not())
 def test_two_machines_perform_one_run_and_the_death_of_one_costs_one_attempt(
     server: SharedServer, s3: int, tmp_path: Path, wait_for: Wait
 ) -> None:
+    if reason := why_not():
+        pytest.skip(reason)
     with namespaces(2) as (here, there):
         places = {"driver": ("driver", None), "here": ("runner", here), "there": ("runner", there)}
         for name in places:
