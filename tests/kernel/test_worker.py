@@ -258,3 +258,20 @@ async def test_a_store_that_fails_for_a_moment_does_not_end_a_worker(
     async with working(connection, queue) as worker:
         assert (await result(connection, "r", intent)).ok
     assert not failures and worker.performed == 1
+
+
+async def test_a_worker_keeps_what_takes_longer_than_a_lease(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow, queue = Slow(monkeypatch), MemoryQueue(time.time, ack_wait=0.5)
+    intent = executions(await run(connection, "r", runner="queue"))[0]
+    await queue.publish("runner", "ExecutionRequested", "r", intent)
+    async with working(connection, queue), working(connection, queue) as other:
+        await slow.begun.wait()
+        (item,) = queue._items
+        until = item.free_at + 2 * queue.lease
+        while item.free_at < until:
+            await anyio.sleep(0.02)
+        assert item.deliveries == 1 and not other._held
+        slow.may_end.set()
+        assert (await result(connection, "r", intent)).ok
