@@ -49,6 +49,7 @@ from gome.events.effect import (
     EffectFailed,
     EffectRefused,
     EffectStarted,
+    EffectYielded,
 )
 from gome.events.event import (
     ROOT,
@@ -344,6 +345,7 @@ __all__ = [
     "EffectFailed",
     "EffectRefused",
     "EffectStarted",
+    "EffectYielded",
     "ElasticNet",
     "Encoding",
     "Event",

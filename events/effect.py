@@ -25,6 +25,15 @@ class EffectAttemptFailed(Payload, frozen=True):
     error: str
 
 
+class EffectYielded(Payload, frozen=True):
+    """A worker that was told to stop gave an intent back in the middle of an attempt, which does not count."""
+
+    intent: str
+    kind: str
+    attempt: int
+    worker: str
+
+
 class EffectFailed(Payload, frozen=True):
     """The result of an intent whose attempts are exhausted."""
 

@@ -35,6 +35,7 @@ from gome.events import (
     EffectFailed,
     EffectRefused,
     EffectStarted,
+    EffectYielded,
     Event,
     Intent,
     Ledger,
@@ -108,6 +109,7 @@ class Performer:
         self.live = live
         self.shop = shop
         self.log = structlog.get_logger("gome.effects").bind(run=live.run)
+        self._began: dict[str, int] = {}
 
     async def perform(self, intent: str) -> None:
         """Bring an open intent to its result. Returns when it has one, whoever wrote it."""
@@ -296,6 +298,19 @@ class Performer:
         event = found.event
         begun = EffectStarted(intent=event.id, kind=event.type, attempt=number, worker=self.shop.process)
         await self._note(found, plugin, number, "started", begun)
+        self._began[event.id] = number
+
+    async def give_back(self, intent: str) -> None:
+        """Say that the attempt at an intent was broken off because its worker stops, if one had begun: it does not
+        count against the intent."""
+        found = self.live.state.open.get(intent)
+        number = self._began.pop(intent, 0)
+        if found is None or not number:
+            return
+        performer = self.shop.performer(found.event.type, found.event.by)
+        assert performer is not None, "it has begun, so somebody performs it"
+        back = EffectYielded(intent=intent, kind=found.event.type, attempt=number, worker=self.shop.process)
+        await self._note(found, performer[0], number, "yielded", back)
 
     async def _attempt_failed(self, found: OpenIntent, plugin: Plugin, number: int, error: str) -> None:
         event = found.event
@@ -331,8 +346,10 @@ class Performer:
         # A result that has been worked for is never lost to a cancellation that comes while it is being written.
         with anyio.CancelScope(shield=True):
             done = await self.live.commit(draft, still=lambda: state.is_open(event.id))
-            if done is None and state.finished is None:
+            # A result of somebody else has the same id, so an append that comes too late may look like one that landed.
+            if (done is None or done.body.writer != draft.writer) and state.finished is None:
                 await self._duplicate(found, who, draft.sayings[0])
+            self._began.pop(event.id, None)
             if spooled:
                 self.shop.spool.drop(self.live.run, event.id)
 

@@ -17,6 +17,8 @@ Answer = Callable[[str, float], Awaitable[None]]
 """What a worker says of an item: ack, nak, progress or term, and a delay in seconds."""
 REMEMBERED = 120.0
 """Seconds for which publishing an intent again is noticed and changes nothing."""
+SHORTEST = 5.0
+"""Seconds of the shortest lease that settings may ask for: whoever extends leases more often than that is safe."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,16 +54,19 @@ class WorkItem:
 
 
 class Queue(Protocol):
-    """What relay and workers use. `lost` is set when published items may be gone; whoever republishes clears it."""
+    """What relay and workers use. `lost` is set when published items may be gone; whoever republishes clears it.
+    `lease` is the length in seconds that this end would give to leases; another end may have given them another."""
 
     lost: asyncio.Event
+    lease: float
 
     async def publish(self, role: str, kind: str, run: str, intent: str) -> None:
         """Offer an intent to the workers of a role; doing so again within two minutes changes nothing."""
         ...
 
-    def pull(self, roles: Sequence[str], n: int) -> AsyncGenerator[WorkItem, None]:
-        """Yield items of some roles as they come; at most `n` of them are on lease at once."""
+    def pull(self, roles: Sequence[str], n: int, stop: asyncio.Event | None = None) -> AsyncGenerator[WorkItem, None]:
+        """Yield items of some roles as they come; at most `n` of them are on lease at once. Once `stop` is set nothing
+        more is asked for, and the iterator ends when what had been asked for has been given to others."""
         ...
 
     async def close(self) -> None:
@@ -74,12 +79,19 @@ class Slots:
 
     def __init__(self, n: int) -> None:
         self._free = n
+        self._closed = False
         self._changed = asyncio.Condition()
 
     async def some(self) -> None:
-        """Wait until one is free."""
+        """Wait until one is free, or until they are closed."""
         async with self._changed:
-            await self._changed.wait_for(lambda: self._free > 0)
+            await self._changed.wait_for(lambda: self._free > 0 or self._closed)
+
+    async def close(self) -> None:
+        """Nobody needs to wait any more."""
+        self._closed = True
+        async with self._changed:
+            self._changed.notify_all()
 
     def take(self) -> bool:
         """Take one if one is free."""

@@ -22,12 +22,15 @@ from gome.kernel.queue import REMEMBERED, Slots, WorkItem
 if TYPE_CHECKING:
     from gome.kernel.jetstream import Connection, Subscription
 
-_EXPIRES = 5.0
+_EXPIRES = 2.0
+"""Seconds that a request for an item waits at the server, and that a puller needs at most to come to its end."""
 _CONFIRMED = 2.0
 _ABSENT = 0.5
 """Seconds until a worker looks again for a stream or consumer that it may not make itself."""
 _GONE = (10014, 10059)
 """Error codes: consumer not found, stream not found."""
+_OTHER = 10148
+"""Error code: there is a consumer of this name with another configuration."""
 
 
 class _Hint(Struct):
@@ -40,7 +43,8 @@ class WorkQueue:
     per role. Whoever publishes or pulls first makes both; a worker that may not waits for a publisher to do so.
 
     `ack_wait` is the length of a lease in seconds, `max_ack_pending` how many items of one role may be on lease among
-    all workers. Closing it releases the connection.
+    all workers; with `joins` they hold only where nobody has said otherwise, as is right for a worker. Closing it
+    releases the connection.
     """
 
     def __init__(
@@ -51,12 +55,14 @@ class WorkQueue:
         prefix: str = "gome.work",
         ack_wait: float = 30.0,
         max_ack_pending: int = 1000,
+        joins: bool = False,
     ) -> None:
         self.lost = asyncio.Event()
+        self.lease = ack_wait
         self._connection = connection
         self._stream = check_name("stream name", stream)
         self._prefix = prefix
-        self._ack_wait = ack_wait
+        self._joins = joins
         self._max_ack_pending = max_ack_pending
         self._created = ""
         self._consumers: set[str] = set()
@@ -64,6 +70,7 @@ class WorkQueue:
         self._preparing = asyncio.Lock()
         self._closed = False
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._returning: set[asyncio.Task[Any]] = set()
         connection.retain()
         connection.on_return(self._returned)
 
@@ -89,11 +96,15 @@ class WorkQueue:
                 await self._forget()
                 await asyncio.sleep(0.02)
 
-    async def pull(self, roles: Sequence[str], n: int) -> AsyncGenerator[WorkItem, None]:
+    async def pull(
+        self, roles: Sequence[str], n: int, stop: asyncio.Event | None = None
+    ) -> AsyncGenerator[WorkItem, None]:
         """See `Queue.pull`."""
         slots = Slots(n)
+        stop = stop or asyncio.Event()
         ready: asyncio.Queue[WorkItem | BaseException] = asyncio.Queue()
-        tasks = [self._spawn(self._pull(check_name("role", role), slots, ready)) for role in roles]
+        tasks = [self._spawn(self._pull(check_name("role", role), slots, ready, stop)) for role in roles]
+        tasks.append(self._spawn(self._end(tasks[:], slots, ready, stop)))
         try:
             while True:
                 item = await ready.get()
@@ -101,13 +112,16 @@ class WorkQueue:
                     return
                 if isinstance(item, BaseException):
                     raise item
+                if stop.is_set():
+                    self._return(item.nak())
+                    continue
                 yield item
         finally:
             for task in tasks:
                 task.cancel()
             while not ready.empty():
                 if isinstance(item := ready.get_nowait(), WorkItem):
-                    self._spawn(item.nak())
+                    self._return(item.nak())
 
     async def close(self) -> None:
         """See `Queue.close`."""
@@ -115,7 +129,7 @@ class WorkQueue:
             self._closed = True
             for task in list(self._tasks):
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(*self._tasks, *self._returning, return_exceptions=True)
             await self._connection.release()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -124,8 +138,30 @@ class WorkQueue:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _pull(self, role: str, slots: Slots, ready: asyncio.Queue[WorkItem | BaseException]) -> None:
-        """Ask for one item of a role after the other while slots are free."""
+    def _return(self, answer: Coroutine[Any, Any, None]) -> None:
+        """Have an item given back, also when the queue is closed meanwhile."""
+        task = asyncio.create_task(answer)
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+
+    async def _end(
+        self,
+        pulling: Sequence[asyncio.Task[None]],
+        slots: Slots,
+        ready: asyncio.Queue[WorkItem | BaseException],
+        stop: asyncio.Event,
+    ) -> None:
+        """Once `stop` is set, end the iterator when the pullers have ended."""
+        await stop.wait()
+        await slots.close()
+        await asyncio.gather(*pulling, return_exceptions=True)
+        ready.put_nowait(asyncio.CancelledError())
+
+    async def _pull(
+        self, role: str, slots: Slots, ready: asyncio.Queue[WorkItem | BaseException], stop: asyncio.Event
+    ) -> None:
+        """Ask for one item of a role after the other while slots are free and nobody says stop. A request that is
+        under way is waited for: an item that comes when nobody listens would be lost until its lease has run out."""
         request = msgspec.json.encode({"batch": 1, "expires": int(_EXPIRES * 1e9)})
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{role}"
         arrived: asyncio.Queue[Any] = asyncio.Queue()
@@ -140,6 +176,8 @@ class WorkQueue:
         try:
             while True:
                 await slots.some()
+                if stop.is_set():
+                    return
                 try:
                     await self._prepare(role)
                     if role not in self._consumers:
@@ -264,15 +302,22 @@ class WorkQueue:
                     self.lost.set()
                 self._consumers.add("")
                 if role:
-                    # In the form that names its filter, so that permissions can tell what it reads.
-                    call = f"CONSUMER.CREATE.{self._stream}.{role}.{self._prefix}.{role}.*"
-                    if await self._make(call, self._consumer(role)) is None:
-                        await self._connection.api(f"CONSUMER.INFO.{self._stream}.{role}")
+                    await self._prepare_consumer(role)
                     self._consumers.add(role)
             except ApiError as error:
                 if error.code in _GONE:
                     return
                 raise LogUnreachable(f"the work queue at {self._connection.where} cannot be used: {error}") from error
+
+    async def _prepare_consumer(self, role: str) -> None:
+        # In the form that names its filter, so that permissions can tell what it reads.
+        call = f"CONSUMER.CREATE.{self._stream}.{role}.{self._prefix}.{role}.*"
+        try:
+            if await self._make(call, self._consumer(role)) is None:
+                await self._connection.api(f"CONSUMER.INFO.{self._stream}.{role}")
+        except ApiError as error:
+            if error.code != _OTHER:
+                raise
 
     async def _make(self, call: str, config: dict[str, Any]) -> dict[str, Any] | None:
         """Make a stream or consumer; None where our credentials do not permit it."""
@@ -287,6 +332,7 @@ class WorkQueue:
     def _consumer(self, role: str) -> dict[str, Any]:
         return {
             "stream_name": self._stream,
+            "action": "create" if self._joins else "",
             "config": {
                 "name": role,
                 "durable_name": role,
@@ -294,7 +340,7 @@ class WorkQueue:
                 "ack_policy": "explicit",
                 "deliver_policy": "all",
                 "replay_policy": "instant",
-                "ack_wait": int(self._ack_wait * 1e9),
+                "ack_wait": int(self.lease * 1e9),
                 "max_deliver": -1,
                 "max_ack_pending": self._max_ack_pending,
             },

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gome.kernel.log import Clock
 from gome.kernel.log_checks import check_name
@@ -31,8 +32,8 @@ class MemoryQueue:
     def __init__(self, clock: Clock, *, ack_wait: float = 30.0, max_ack_pending: int = 1000) -> None:
         self.lost = asyncio.Event()
         self.lost.set()
+        self.lease = ack_wait
         self._clock = clock
-        self._ack_wait = ack_wait
         self._max_ack_pending = max_ack_pending
         self._items: list[_Kept] = []
         self._remembered: dict[tuple[str, str], float] = {}
@@ -55,26 +56,34 @@ class MemoryQueue:
         async with self._changed:
             self._changed.notify_all()
 
-    async def pull(self, roles: Sequence[str], n: int) -> AsyncGenerator[WorkItem, None]:
+    async def pull(
+        self, roles: Sequence[str], n: int, stop: asyncio.Event | None = None
+    ) -> AsyncGenerator[WorkItem, None]:
         """See `Queue.pull`."""
         slots = Slots(n)
-        while not self._closed:
-            await slots.some()
+        stop = stop or asyncio.Event()
+        while not (self._closed or stop.is_set()):
+            if not await _or(slots.some(), stop):
+                return
             kept = self._next(roles)
             if kept is None:
-                with contextlib.suppress(TimeoutError):
-                    async with self._changed:
-                        await asyncio.wait_for(self._changed.wait(), 1.0)
+                await _or(self._change(), stop)
                 continue
             slots.take()
             kept.deliveries += 1
-            kept.free_at = self._clock() + self._ack_wait
+            kept.free_at = self._clock() + self.lease
             yield WorkItem(kept.role, kept.kind, kept.run, kept.intent, kept.deliveries, self._answering(kept, slots))
 
     async def close(self) -> None:
         """See `Queue.close`."""
         self._closed = True
         await self.expire()
+
+    async def _change(self) -> None:
+        """Wait until there is something to look at; a lease may also just run out."""
+        with contextlib.suppress(TimeoutError):
+            async with self._changed:
+                await asyncio.wait_for(self._changed.wait(), 1.0)
 
     def _next(self, roles: Iterable[str]) -> _Kept | None:
         now = self._clock()
@@ -94,7 +103,19 @@ class MemoryQueue:
                 if kept in self._items:
                     self._items.remove(kept)
             elif kept.deliveries == delivery:
-                kept.free_at = self._clock() + (self._ack_wait if what == "progress" else delay)
+                kept.free_at = self._clock() + (self.lease if what == "progress" else delay)
             await self.expire()
 
         return slots.leased(answer)
+
+
+async def _or(work: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
+    """Wait for some work, or until `stop` is set; say whether the work was done."""
+    working, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return working.done()
+    finally:
+        for waiting in (working, stopping):
+            waiting.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)

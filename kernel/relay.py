@@ -6,6 +6,7 @@ result, and offers it all once more when the queue says that it lost something. 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import anyio
@@ -22,13 +23,20 @@ AGAIN = 5.0
 """Seconds until an intent is offered again when the queue could not be reached."""
 GRACE = 5.0
 """Seconds that a worker has to say that an intent was called off."""
+PATIENCE = 10.0
+"""Seconds without a sign of a worker after which a person is told."""
+BUSY = 60.0
+"""The same where workers have begun other work of the role: perhaps they are busy, perhaps they have died."""
 
 
 class Relay:
-    """Carries intents of any number of runs to one queue. `keep` must run beside it."""
+    """Carries intents of any number of runs to one queue. `keep` must run beside it. `tell` is given sentences for the
+    person who waits, such as that no worker takes what is offered."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, tell: Callable[[str], None]) -> None:
         self.queue = queue
+        self.tell = tell
+        self._waiting: set[str] = set()
         self._offered: dict[tuple[str, str], tuple[str, str]] = {}
         self._log = structlog.get_logger("gome.relay")
 
@@ -46,11 +54,37 @@ class Relay:
                 except LogUnreachable as error:
                     self._log.warning("the work queue does not answer", run=live.run, error=str(error))
                     await live.time.sleep(AGAIN)
+            await self._until_taken(live, role, intent)
             await live.changed(lambda: not live.state.is_open(intent) or bool(live.state.open[intent].cancel))
             if live.state.is_open(intent):
                 await self._call_off(live, intent)
         finally:
             del self._offered[key]
+
+    async def _until_taken(self, live: LiveRun, role: str, intent: str) -> None:
+        """Return when a worker has begun, or the intent wants none any more. A person is told once per role that none
+        comes, until one does. (Workers say nothing of a beginning that is repeatable, only of its end.)"""
+
+        def taken() -> bool:
+            found = live.state.open.get(intent)
+            return found is None or bool(found.starts or found.cancel)
+
+        while not taken():
+            busy = self._busy(live, role)
+            patience = BUSY if busy else PATIENCE
+            with anyio.move_on_after(patience) as waiting:
+                await live.changed(lambda busy=busy: taken() or self._busy(live, role) != busy)  # type: ignore[misc]
+            if waiting.cancelled_caught:
+                if role not in self._waiting:
+                    self._waiting.add(role)
+                    self.tell(_sentence(role, patience, busy))
+                await live.changed(lambda busy=busy: taken() or self._busy(live, role) != busy)  # type: ignore[misc]
+        self._waiting.discard(role)
+
+    def _busy(self, live: LiveRun, role: str) -> bool:
+        """Whether workers have begun something of this run and role that is not over."""
+        offered = (i for (run, i), (of, _) in self._offered.items() if (run, of) == (live.run, role))
+        return any(i in live.state.open and live.state.open[i].starts for i in offered)
 
     async def _call_off(self, live: LiveRun, intent: str) -> None:
         """A worker that has the intent says that it was called off; when none does in time, we do."""
@@ -77,3 +111,10 @@ class Relay:
                 except LogUnreachable:
                     self.queue.lost.set()
                     break
+
+
+def _sentence(role: str, seconds: float, busy: bool) -> str:
+    what = f"waiting for a worker for {role}: none has begun what was offered {seconds:g} s ago"
+    if busy:
+        return f"{what}. Other work of the role is under way, so perhaps all are busy: more workers would help"
+    return f"{what}. Is one running (`gome worker --roles {role} …`)? If it refuses this run, its stderr says why"

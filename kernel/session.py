@@ -37,16 +37,20 @@ class DeciderRaised(GomeError):
 
 
 class Session:
-    """One run, driven by this process. `relay` makes what carries intents of roles that are pinned to `queue`; it is
-    called only when there are such roles; `camera`, where there is one, takes snapshots."""
+    """One run, driven by this process. `relay` makes what carries intents of roles that are pinned to `queue`, given
+    who is told when no worker takes them; it is called only when there are such roles; `camera`, where there is one,
+    takes snapshots. `tell` shows a person a sentence that is no event; by default it is a diagnostic."""
 
-    def __init__(self, live: LiveRun, shop: Workshop, relay: Callable[[], Relay] | None = None) -> None:
+    def __init__(
+        self, live: LiveRun, shop: Workshop, relay: Callable[[Callable[[str], None]], Relay] | None = None
+    ) -> None:
         self.live = live
         self.shop = shop
         self.relay: Relay | None = None
         self._make_relay = relay
         self.performer = Performer(live, shop)
         self.camera: Camera | None = None
+        self.tell: Callable[[str], None] = lambda text: self.log.warning(text)
         self.log = structlog.get_logger("gome.session").bind(run=live.run)
         self._begun: set[str] = set()
         self._suspending: str = ""
@@ -63,7 +67,7 @@ class Session:
         async with anyio.create_task_group() as group:
             group.start_soon(self.live.follow)
             if self._make_relay and state.started and "queue" in state.started.performers.values():
-                self.relay = self._make_relay()
+                self.relay = self._make_relay(lambda text: self.tell(text))
                 group.start_soon(self.relay.keep)
             if state.started is not None and state.finished is None:
                 self.shop.prepare(state.started, lambda role: self._place(role) == "local")

@@ -37,6 +37,7 @@ KEYS = {
     "home": "GOME_HOME",
     "nats": "GOME_NATS_URL",
     "replicas": "GOME_REPLICAS",
+    "lease": "GOME_LEASE",
     "tenant": "GOME_TENANT",
     "artifacts": "GOME_ARTIFACTS",
     "capacity": "GOME_CAPACITY",
@@ -47,7 +48,12 @@ KEYS = {
     "secrets": "GOME_SECRETS",
 }
 """The kernel's keys and their variables. Those in `NUMBERS` are whole numbers, all others are texts."""
-NUMBERS: dict[str, Sequence[int]] = {"capacity": range(1, 100_000), "replicas": (1, 3, 5), "traces": range(1, 1001)}
+NUMBERS: dict[str, Sequence[int]] = {
+    "capacity": range(1, 100_000),
+    "replicas": (1, 3, 5),
+    "lease": range(5, 3601),
+    "traces": range(1, 1001),
+}
 """Keys that are whole numbers, and the values that they may have."""
 _WORD = re.compile(r"[^\s\"'\[\]{}=#,]+")
 
@@ -58,8 +64,8 @@ class Settings:
     the folder under home, else a folder or a URL; `capacity` counts programs that run at once (≥ 1), `traces` the
     branches that a run searches side by side (1 to 1000); `roles` maps roles to plugin names where somebody chose;
     `plugins` holds a table per plugin, unchecked; `secrets` is what the secrets file says. `replicas` is how many
-    servers of a cluster shall hold the log (1, 3 or 5). `origins` maps keys as TOML writes them to where they came
-    from."""
+    servers of a cluster shall hold the log (1, 3 or 5), `lease` after how many seconds of silence a worker's work goes
+    to another one (5 to 3600). `origins` maps keys as TOML writes them to where they came from."""
 
     home: Path
     nats_url: str = ""
@@ -69,6 +75,7 @@ class Settings:
     tenant: str = "main"
     artifacts: str = ""
     replicas: int = 1
+    lease: int = 30
     capacity: int = 1
     traces: int = 3
     log_level: str = "info"
@@ -241,7 +248,8 @@ def _checked(key: Key, value: Any, origin: Origin) -> Any:
         known = NUMBERS[name]
         why = f"{value} is none of {', '.join(map(str, known))}"
         if isinstance(known, range):
-            why = f"at {'least' if value < 1 else 'most'} {known[0] if value < 1 else known[-1]} is wanted, not {value}"
+            low = value < known[0]
+            why = f"at {'least' if low else 'most'} {known[0] if low else known[-1]} is wanted, not {value}"
         raise UsageError(f"{at(origin)}{name}: {why}")
     if name == "log_level" and value not in LEVELS:
         raise UsageError(f"{at(origin)}log_level: {value!r} is none of {', '.join(LEVELS)}")
@@ -289,6 +297,7 @@ def _settings(
         nats_url=values.get(("nats",), ""),
         capacity=values.get(("capacity",)) or cores(),
         replicas=values.get(("replicas",), 1),
+        lease=values.get(("lease",), 30),
         roles={key[0]: values[key] for key in (*((role,) for role in ROLES), ASKER) if key in values},
         plugins=nested({k: v for k, v in values.items() if k[0] not in KEYS and k[0] not in ROLES and k != ASKER}),
         secrets=known,

@@ -376,9 +376,9 @@ class Launcher:
             session.camera = Camera(c.snapshots, state)
         return Launch(run, live, session, plugins, fresh)
 
-    def _relay(self) -> Relay:
+    def _relay(self, tell: Callable[[str], None]) -> Relay:
         if self.connection.nats is None:
             raise UsageError("a role is given to workers, but the log is in memory only; leave out --memory")
         from gome.kernel.queue_jetstream import WorkQueue
 
-        return Relay(WorkQueue(self.connection.nats))
+        return Relay(WorkQueue(self.connection.nats, ack_wait=self.settings.lease), tell)

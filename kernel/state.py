@@ -20,6 +20,7 @@ from gome.events import (
     EffectDuplicated,
     EffectRefused,
     EffectStarted,
+    EffectYielded,
     Event,
     Head,
     Intent,
@@ -53,10 +54,18 @@ _FOLDED = (
 )
 """Fields of `RunState` that the records alone determine, whoever decides."""
 
-NOT_RESULTS = (EffectStarted, EffectAttemptFailed, EffectDuplicated, EffectRefused, CancelRequested)
+NOT_RESULTS = (
+    EffectStarted,
+    EffectYielded,
+    EffectAttemptFailed,
+    EffectDuplicated,
+    EffectRefused,
+    CancelRequested,
+)
 _NOTED = frozenset(
     (
         EffectStarted,
+        EffectYielded,
         EffectAttemptFailed,
         CancelRequested,
         RunStarted,
@@ -72,9 +81,9 @@ _NOTED = frozenset(
 @dataclass
 class OpenIntent:
     """An intent without a result. `view` is the trajectory at its own position; `starts` counts recorded attempts that
-    began, `forgiven` those of them that a suspension called off, `failures` those that were recorded as failed;
-    `children` are the results of its child intents by id. For a child intent, `occurrence` counts those with the same
-    arguments that the run asked before it."""
+    began, `forgiven` those of them that a suspension called off or a worker gave back, `failures` those that were
+    recorded as failed; `children` are the results of its child intents by id. For a child intent, `occurrence` counts
+    those with the same arguments that the run asked before it."""
 
     event: Event
     view: Trajectory
@@ -184,6 +193,9 @@ class RunState:
         match payload:
             case EffectStarted(intent=intent) if intent in self.open:
                 self.open[intent].starts += 1
+            case EffectYielded(intent=intent) if intent in self.open:
+                found = self.open[intent]
+                found.forgiven = min(found.starts, found.forgiven + 1)
             case EffectAttemptFailed(intent=intent) if intent in self.open:
                 self.open[intent].failures += 1
             case CancelRequested(intent=intent, reason=reason) if intent in self.open:

@@ -178,7 +178,7 @@ class _Bench:
 
 
 def _cores(count: int) -> tuple[int, ...]:
-    """The cores that an execution of `count` holds; none where this machine has fewer, as for a runner that pins none."""
+    """The cores that an execution of `count` holds; none where this machine has fewer, as where none are pinned."""
     found = tuple(sorted(os.sched_getaffinity(0))[:count])
     return found if len(found) == count else ()
 

@@ -2,13 +2,16 @@
 
 A worker pulls intents of its roles, folds the run they belong to, performs (`effects` does the counting, spooling and
 appending), and acknowledges last; while it works it extends its lease. It refuses intents of a run whose plugins are
-pinned to other code than it has. It decides nothing. When it starts it takes up all open runs that give its roles to
-workers (`recovery`), so that a thousand of them cost one read of the log and not a thousand; those that begin later are
-read one by one. It does not fill the queue: whoever drives a run relays its intents, again when it is taken up again.
+pinned to other code than it has, and says so once. It decides nothing. Told to stop it takes nothing more, finishes
+what it has begun, and gives back what it cannot finish in time; that attempt does not count. When it starts it takes
+up all open runs that give its roles to workers (`recovery`), so that a thousand of them cost one read of the log and
+not a thousand; those that begin later are read one by one. It does not fill the queue: whoever drives a run relays its
+intents, again when it is taken up again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 import anyio
@@ -19,20 +22,20 @@ from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection
 from gome.kernel.discovery import codec_for, pin
 from gome.kernel.effects import Performer, Workshop
-from gome.kernel.errors import GomeError, PluginError
+from gome.kernel.errors import GomeError, LogUnreachable, PluginError, leaves
 from gome.kernel.live import LiveRun
 from gome.kernel.plugin import Plugin
 from gome.kernel.pools import CorePool, DevicePool
-from gome.kernel.queue import Queue, WorkItem
+from gome.kernel.queue import SHORTEST, Queue, WorkItem
 from gome.kernel.recovery import Opened, recover
 from gome.kernel.snapshot import restored
 from gome.kernel.start import first_event, plugins_of, workshop
 from gome.kernel.state import RunState
 
-LEASE = 30.0
-"""Seconds after which an intent whose worker is silent is given to another one."""
 REFUSED = 10.0
 """Seconds until an intent that this worker may not perform is offered again."""
+GRACE = 30.0
+"""Seconds that what is in flight has to come to its end when a worker is told to stop."""
 
 
 class _Kit:
@@ -55,18 +58,27 @@ class _Known:
         self.live = live
         self.shop = shop
         self.scope = anyio.CancelScope()
-        self.refusals = self._compare()
+        self._compared: object = None
+        self._refusals: dict[str, str] = {}
 
-    def _compare(self) -> dict[str, str]:
-        """Roles whose plugin here is not the pinned one, with the reason."""
+    def refusal(self, role: str) -> str:
+        """Why nothing is performed for a role here: its plugin is not the pinned one. "" when it is. A run may be
+        pinned anew while it is open."""
         started = self.live.state.started
         assert started is not None
-        pinned = {p.name: p.digest for p in (self.live.state.pins or started.plugins)}
-        return {
-            p.role: f"{p.name} here has other code than the run is pinned to"
-            for p in self.shop.plugins
-            if p.name != "lifecycle" and pinned.get(p.name) != pin(p).digest
-        }
+        pins = self.live.state.pins or started.plugins
+        if self._compared is not pins:
+            pinned = {p.name: p for p in pins}
+            self._refusals = {}
+            for mine in (pin(p) for p in self.shop.plugins if p.name != "lifecycle"):
+                theirs = pinned.get(mine.name)
+                if theirs is None or theirs.digest != mine.digest:
+                    self._refusals[mine.role] = (
+                        f"plugin {mine.name} {mine.version} here has other code than the run is pinned to "
+                        f"({theirs.version if theirs else 'none of that name'})"
+                    )
+            self._compared = pins
+        return self._refusals.get(role, "")
 
 
 class Worker:
@@ -81,6 +93,12 @@ class Worker:
         self.capacity = capacity
         self.unsafe = unsafe
         self.performed = 0
+        self.returned = 0
+        self._stop = asyncio.Event()
+        self._deadline = float("inf")
+        self._held: dict[WorkItem, anyio.CancelScope] = {}
+        self._idle = anyio.Event()
+        self._refused: set[tuple[str, str]] = set()
         self._runs: dict[str, _Known] = {}
         self._kits: dict[tuple[object, ...], _Kit] = {}
         self._cores, self._devices = CorePool(capacity), DevicePool()  # of the machine, whatever the plugins are
@@ -88,39 +106,100 @@ class Worker:
         self._log = structlog.get_logger("gome.worker")
 
     async def run(self) -> None:
-        """Pull and perform until cancelled."""
+        """Pull and perform until cancelled, or until `stop` was called and nothing is in flight any more."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._recover, group)
-            async for item in self.queue.pull(self.roles, self.capacity):
+            async for item in self.queue.pull(self.roles, self.capacity, self._stop):
+                self._held[item] = anyio.CancelScope()
                 group.start_soon(self._handle, item, group)
+            with anyio.move_on_at(self._deadline):
+                await self._nothing_held()
+            for scope in self._held.values():
+                scope.cancel()
+            await self._nothing_held()
+            group.cancel_scope.cancel()
+
+    def stop(self, grace: float = GRACE) -> int:
+        """Take nothing more, and give back what is not done after `grace` seconds; returns how much is in flight."""
+        self._deadline = anyio.current_time() + grace
+        self._stop.set()
+        return len(self._held)
+
+    async def _nothing_held(self) -> None:
+        while self._held:
+            self._idle = anyio.Event()
+            await self._idle.wait()
 
     async def _handle(self, item: WorkItem, group: anyio.abc.TaskGroup) -> None:
-        log = self._log.bind(run=item.run, kind=item.kind, intent=item.intent[:12])
-        known = await self._known(item.run, group)
-        if known is None:
-            log.warning("no such run in this log")
-            await item.term()
+        performer: Performer | None = None
+        scope = self._held[item]
+        try:
+            with scope:
+                performer = await self._performer(item, group)
+                if performer is not None:
+                    await self._perform(item, performer)
+            if scope.cancelled_caught:
+                if performer is not None:
+                    await performer.give_back(item.intent)
+                self.returned += 1
+                await item.nak()
+        finally:
+            del self._held[item]
+            self._idle.set()
+
+    async def _perform(self, item: WorkItem, performer: Performer) -> None:
+        try:
+            async with anyio.create_task_group() as working:
+                working.start_soon(self._extend, item)
+                await performer.perform(item.intent)
+                working.cancel_scope.cancel()
+        except ExceptionGroup as failed:
+            found = leaves(failed)
+            if any(not isinstance(error, GomeError) or isinstance(error, LogUnreachable) for error in found):
+                raise
+            # A store that is away, a full disk: what has been worked for is in the spool, and another may be luckier.
+            await self._refuse(item, str(found[0]), "see to it, or stop this worker")
             return
-        live = known.live
-        if not live.state.is_open(item.intent):
-            await live.load()
-        if not live.state.is_open(item.intent):
-            await item.ack()
-            return
-        if why := known.refusals.get(item.role):
-            log.warning("refused", reason=why)
-            await item.nak(REFUSED)
-            return
-        async with anyio.create_task_group() as working:
-            working.start_soon(self._extend, item)
-            await Performer(live, known.shop).perform(item.intent)
-            working.cancel_scope.cancel()
         self.performed += 1
         await item.ack()
 
+    async def _performer(self, item: WorkItem, group: anyio.abc.TaskGroup) -> Performer | None:
+        """Who performs an item; None where there is nothing to perform here, which the queue has then been told."""
+        try:
+            known = await self._known(item.run, group)
+            if known is None:
+                self._log.warning("no such run in this log", run=item.run)
+                await item.term()
+                return None
+            live = known.live
+            if not live.state.is_open(item.intent):
+                await live.load()
+        except LogUnreachable:
+            raise
+        except GomeError as error:  # this run's own trouble: others shall not be kept waiting
+            await self._refuse(item, str(error), "`gome plugins` and `gome doctor` show what is here")
+            return None
+        if not live.state.is_open(item.intent):
+            await item.ack()
+            return None
+        if why := known.refusal(item.role):
+            advice = f"install here what the run was started with, or go on with it here: gome run --resume {item.run}"
+            await self._refuse(item, why, advice)
+            return None
+        return Performer(live, known.shop)
+
+    async def _refuse(self, item: WorkItem, why: str, advice: str) -> None:
+        """Leave an item to others, and say why once for a run and role."""
+        if (item.run, item.role) not in self._refused:
+            self._refused.add((item.run, item.role))
+            told = f"work for {item.role} is refused and left to other workers"
+            self._log.warning(told, run=item.run, reason=why, advice=advice)
+        await item.nak(REFUSED)
+
     async def _extend(self, item: WorkItem) -> None:
         while True:
-            await anyio.sleep(LEASE / 3)
+            # Another worker or the driver may have made leases that are shorter than this one would.
+            await anyio.sleep(min(self.queue.lease, SHORTEST) / 3)
             await item.progress()
 
     async def _known(self, run: str, group: anyio.abc.TaskGroup) -> _Known | None:
@@ -185,4 +264,10 @@ class Worker:
 
     async def _follow(self, known: _Known) -> None:
         with known.scope:
-            await known.live.follow()
+            try:
+                await known.live.follow()
+            except LogUnreachable:
+                raise
+            except GomeError as error:  # read again, and refused, when its next item comes
+                self._log.warning("a run is not followed any more", run=known.live.run, reason=str(error))
+                self._runs.pop(known.live.run, None)

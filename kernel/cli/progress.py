@@ -136,6 +136,10 @@ class Progress:
             else:
                 self._print(f"{event.active:6.1f} s  {text}")
 
+    def tell(self, text: str) -> None:
+        """Show a sentence that is no event."""
+        self._print(f"{self.live.active_now():6.1f} s  {text}")
+
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
         """Show progress for the length of the block."""

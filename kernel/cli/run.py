@@ -64,13 +64,14 @@ from gome.kernel.tasks import TaskOptions
 @click.option("--drop", multiple=True, metavar="COL", help="Own table: a column that models must not see.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Where the result folder goes (default .).")
 @click.option("--nats", default="", metavar="URL", help="Use this NATS server instead of the embedded one.")
+@click.option("--artifacts", default="", metavar="URL", help="Where artifacts are kept (a folder, s3://BUCKET/PREFIX).")
 @click.option("--memory", is_flag=True, help="Keep the log in memory only; nothing to resume or replay.")
 @click.option("--unsafe", is_flag=True, help="Run programs without a sandbox where none can be made.")
 @click.option("--dry-run", is_flag=True, help="Prepare and check, show what would run, start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Lines for machines on stdout.")
 def run(**flags: Any) -> None:
     """Optimise TASK: a name (`gome tasks`), a table (train.csv --target price) or a folder with a task.toml."""
-    chosen = {name: flags[name] or None for name in ("nats", "profile", "fallback", "traces")}
+    chosen = {name: flags[name] or None for name in ("nats", "artifacts", "profile", "fallback", "traces")}
     settings = load(flags=chosen, sets=flags["sets"], profiles=find_profile)
     configure(settings.log_level)
     settings.export_secrets()
@@ -86,6 +87,7 @@ def run(**flags: Any) -> None:
     @contextlib.asynccontextmanager
     async def watch(launch: Launch) -> AsyncIterator[None]:
         progress = Progress(launch.live, json=as_json)
+        launch.session.tell = progress.tell
         if launch.fresh and not as_json:
             print(f"run {launch.run}  (`gome tail {launch.run}` watches it from elsewhere)", file=sys.stderr)
             for finding in launch.findings:

@@ -24,11 +24,11 @@ def write_config(folder: Path, *flags: str) -> None:
 
 
 class SharedServer(NatsServer):
-    """A server of several users. `flags` go to `gome server config`."""
+    """A server of several users, which listens at `host`. `flags` go to `gome server config`."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
+    def __init__(self, folder: Path, *flags: str, host: str = "127.0.0.1") -> None:
         super().__init__(folder)
-        write_config(folder, "--listen", f"127.0.0.1:{self.port}", *flags)
+        write_config(folder, "--listen", f"{host}:{self.port}", *flags)
 
     def environment(self) -> dict[str, str]:
         """The variables with which the server is started."""

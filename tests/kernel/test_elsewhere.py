@@ -15,6 +15,7 @@ from gome.kernel.connect import Connection, connect
 from gome.kernel.elsewhere import Elsewhere, same_task
 from gome.kernel.errors import GomeError
 from gome.kernel.plugin import Context, Effect, Role
+from gome.kernel.pools import CorePool, DevicePool
 from gome.kernel.session import Session
 from gome.kernel.settings import load
 from gome.kernel.start import workshop
@@ -97,7 +98,7 @@ async def test_only_the_memory_is_handed_other_runs(
     plugins = tuple(performer if p is toy.runner else p for p in toy.PLUGINS)
     live = await open_run(connection.log, "f1", plugins, connection.artifacts, RealTime())  # type: ignore[arg-type]
     await start(live, msgspec.structs.replace(toy.started(steps=1), task=FLATS))
-    session = Session(live, workshop(connection, plugins, 1, False))
+    session = Session(live, workshop(connection, plugins, CorePool(1), DevicePool(), False))
     with anyio.fail_after(20):
         await session.drive(iter("abcdef").__next__)
     assert seen == [["h1"] if handed else None]

@@ -197,6 +197,19 @@ class QueueContract:
         await queue.close()
         assert await asyncio.wait_for(worker, 10) == 0
 
+    async def test_a_puller_that_is_told_to_stop_ends_and_keeps_nothing_from_others(self, queue: Queue) -> None:
+        stop = asyncio.Event()
+        async with aclosing(queue.pull(["runner", "scorer"], 1, stop)) as items:
+            waiting = asyncio.ensure_future(anext(items))
+            await queue.publish("runner", "K", "r1", "i1")
+            await (await asyncio.wait_for(waiting, 10)).ack()
+            stop.set()
+            await queue.publish("runner", "K", "r1", "i2")
+            with pytest.raises(StopAsyncIteration):
+                await asyncio.wait_for(anext(items), 10)
+        async with pulling(queue, "runner") as get:
+            assert (await get()).intent == "i2"
+
     @pytest.mark.parametrize("name", ["a.b", "", "*"])
     async def test_roles_and_kinds_must_be_names(self, queue: Queue, name: str) -> None:
         with pytest.raises(UsageError):
@@ -252,6 +265,28 @@ class TestWorkQueue(QueueContract):
                 held = [await get(), await get()]
                 await held[0].progress()
                 await nothing_comes(get_too)
+
+
+async def test_whoever_publishes_says_how_long_leases_are_and_whoever_joins_does_not(server: NatsServer) -> None:
+    async def lease(connection: Connection) -> float:
+        info = await connection.api("CONSUMER.INFO.leases.runner")
+        return float(info["config"]["ack_wait"]) / 1e9
+
+    async with opened(server, "leases") as driver:
+        await driver.publish("runner", "K", "r1", "i1")
+        connection = driver._connection
+        assert await lease(connection) == LEASE
+        connection.retain()
+        joining = WorkQueue(connection, stream="leases", prefix="leases.work", ack_wait=77.0, joins=True)
+        async with pulling(joining, "runner") as get:
+            await (await get()).ack()
+        assert await lease(connection) == LEASE
+        connection.retain()
+        another = WorkQueue(connection, stream="leases", prefix="leases.work", ack_wait=7.0)
+        await another.publish("runner", "K", "r1", "i2")
+        assert await lease(connection) == 7.0
+        await joining.close()
+        await another.close()
 
 
 async def test_a_new_queue_says_that_items_may_be_missing(server: NatsServer) -> None:

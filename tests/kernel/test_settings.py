@@ -257,6 +257,13 @@ def test_set_refuses_what_is_not_one_key_and_one_value(tmp_path: Path, text: str
         read(tmp_path, sets=[text])
 
 
+def test_a_lease_is_at_least_as_long_as_workers_can_keep(tmp_path: Path) -> None:
+    assert load(folder=tmp_path, environ={}).lease == 30
+    assert load(folder=tmp_path, environ={"GOME_LEASE": "5"}).lease == 5
+    with pytest.raises(UsageError, match="lease: at least 5 is wanted, not 1"):
+        load(folder=tmp_path, environ={"GOME_LEASE": "1"})
+
+
 def test_replicas_are_one_three_or_five(tmp_path: Path) -> None:
     assert load(folder=tmp_path, environ={}).replicas == 1
     assert load(folder=tmp_path, environ={"GOME_REPLICAS": "3"}).replicas == 3

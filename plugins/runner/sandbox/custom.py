@@ -37,8 +37,9 @@ class Job:
     which the program finds as its working folder `/work`, writable, with `program.py` in it and an empty `input/`, and
     `inputs`, which belongs read-only at `/work/input`. When root runs gome, `box` is owned by the unprivileged user id
     that the program shall have. `limits` are cut to the time that the run has left. `env` is what the program must find
-    in its environment, besides a PATH. `gpu` is the UUID (or index) of the card to hand in, "" for none. `keep` bytes of each
-    output stream go into the event, `cap` bytes to disk; lines that speak of `metric` are worth keeping (`Capture`).
+    in its environment, besides a PATH. `gpu` is the UUID (or index) of the card to hand in, "" for none. `keep` bytes
+    of each output stream go into the event, `cap` bytes to disk; lines that speak of `metric` are worth keeping
+    (`Capture`).
     `cancelled` says whether nobody wants the result any more; `settings` is the plugin's table.
     """
 
