@@ -112,7 +112,8 @@ async def run(
     finally:
         with anyio.CancelScope(shield=True):
             await stop(launcher, Path(plan["report"]))
-            await watch.buried()
+            if "over" not in read_report(Path(plan["report"])):
+                await watch.buried()
             await launcher.close()
     facts = read_report(Path(plan["report"]))
     if "error" in facts:

@@ -17,6 +17,7 @@ sys.path.pop(0)  # this script's folder, whose files must not be taken for modul
 
 import array
 import atexit
+import ctypes
 import gc
 import importlib.util
 import json
@@ -26,6 +27,7 @@ import signal
 import socket
 import threading
 import types
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -78,6 +80,9 @@ FIRST = (
 LATER = ("torch",)
 """What takes longest and few programs need."""
 
+HUGE, MADV_COLLAPSE = 2 << 20, 25
+"""Size of a huge page on the machines that have them, and the advice of madvise(2) to make some."""
+
 THREADS = "OMP_NUM_THREADS"
 """The variable that says how many threads a program may use."""
 
@@ -108,14 +113,33 @@ def load(names: tuple[str, ...]) -> dict[str, str]:
     return problems
 
 
-def settle() -> None:
-    """After imports: find the thread pools, and keep what is here out of the garbage collector's sight, so that forks
-    share its memory instead of copying it."""
+def settle(*, last: bool) -> None:
+    """After imports: find the thread pools, and see to it that forks share this memory instead of copying it. The
+    garbage collector must not look at what is here, nor need a fork's end take it apart (torch registers thousands of
+    finalizers). After the `last` imports the memory is laid into huge pages, where the kernel can (Linux 6.1): a fork
+    copies tables of pages, a hundredth of them then."""
     global _libraries
     if "threadpoolctl" in sys.modules:
         _libraries = sys.modules["threadpoolctl"].ThreadpoolController()
+    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+        finalizer.atexit = False
     gc.collect()
     gc.freeze()
+    if last:
+        collapse()
+
+
+def collapse() -> None:
+    """Ask for huge pages under all private memory; where they cannot be had, nothing changes."""
+    madvise = ctypes.CDLL(None).madvise
+    madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    with open("/proc/self/maps", encoding="utf-8", errors="surrogateescape") as file:
+        places = [line.split() for line in file]
+    for where, rights, _, _, _, *name in places:
+        if rights == "rw-p" and not (name and name[0].startswith("/")):
+            start, end = (int(bound, 16) for bound in where.split("-"))
+            for page in range(-(-start // HUGE) * HUGE, end // HUGE * HUGE, HUGE):
+                madvise(page, HUGE, MADV_COLLAPSE)
 
 
 def serve(control: socket.socket, start: Callable[[], int], until: int | None = None) -> None:
@@ -146,6 +170,7 @@ def serve(control: socket.socket, start: Callable[[], int], until: int | None = 
                     os.close(fd)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 code = start()
+                os.close(passed[3])  # before all memory is given back, which takes a while
             finally:
                 os._exit(code)
         for fd in passed:
@@ -237,9 +262,10 @@ def main() -> None:
         return int(launch.outer(run, orphan=True))
 
     problems = load(FIRST)
-    settle()
+    later = any(importlib.util.find_spec(name) for name in LATER)
+    settle(last=not later)
     control.send(json.dumps({"ready": True, "problems": problems}).encode())
-    if any(importlib.util.find_spec(name) for name in LATER):
+    if later:
         until, done = os.pipe()
         deputy = os.fork()
         if deputy == 0:
@@ -248,7 +274,7 @@ def main() -> None:
             os._exit(0)
         os.close(until)
         load(LATER)
-        settle()
+        settle(last=True)
         os.close(done)
     serve(control, start)
 
