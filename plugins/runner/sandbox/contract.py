@@ -13,8 +13,11 @@ import json
 import math
 from typing import Any
 
+import msgspec
+
 MAX_SCORES = 256 << 10
 MAX_ROWS = 10_000
+MAX_DEPTH = 32
 SAID = 120
 """Characters at most that a complaint quotes of a file."""
 
@@ -55,16 +58,42 @@ def _finite(name: str, text: str) -> float:
 
 
 def read_diagnostics(data: bytes) -> dict[str, Any]:
-    """Parse diagnostics: a JSON object; NaN and infinities become null. Raises ValueError for anything else."""
+    """Parse diagnostics: a JSON object; NaN and infinities become null. Raises ValueError for anything else, and for
+    what an event could not carry."""
     try:
-        value = json.loads(data, parse_constant=lambda _: None)
+        value = json.loads(data, parse_constant=lambda _: None, parse_float=_number, parse_int=_whole)
+        if not isinstance(value, dict):
+            raise ValueError("it is not a JSON object")
+        if _depth(value) > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} deep")
+        msgspec.json.encode(value)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     except UnicodeDecodeError:
         raise ValueError("it is not UTF-8") from None
-    if not isinstance(value, dict):
-        raise ValueError("it is not a JSON object")
+    except UnicodeEncodeError:
+        raise ValueError("it holds half a surrogate pair, which is no text") from None
     return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**64:
+        raise ValueError(f"it holds the whole number {_short(text)}, which takes more than 64 bits")
+    return int(text)
+
+
+def _number(text: str) -> float | None:
+    value = float(text)  # 1e999 is infinite, though no constant says so
+    return value if math.isfinite(value) else None
+
+
+def _depth(value: Any) -> int:
+    """How deep lists and objects are nested, looked at level by level."""
+    depth, level = 0, [value]
+    while level := [v for v in level if isinstance(v, dict | list)]:
+        depth += 1
+        level = [part for whole in level for part in (whole.values() if isinstance(whole, dict) else whole)]
+    return depth
 
 
 def _short(text: str) -> str:

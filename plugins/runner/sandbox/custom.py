@@ -22,9 +22,9 @@ from gome.events import Cost, Event, ExecutionRequested, Limits, RunStarted
 from gome.kernel.plugin import Check, Context, Effect, Plugin, Result
 from gome.plugins.runner.sandbox import decide
 from gome.plugins.runner.sandbox.capture import Capture
+from gome.plugins.runner.sandbox.disk import folder_size
 from gome.plugins.runner.sandbox.processes import Ended, Stop
 from gome.plugins.runner.sandbox.settings import Settings
-from gome.plugins.runner.sandbox.usage import folder_size
 
 __all__ = ["Capture", "Ended", "Job", "Ran", "Stop", "folder_size", "runner"]
 

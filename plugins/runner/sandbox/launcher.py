@@ -386,7 +386,8 @@ def _build_root(plan: dict[str, Any]) -> None:
                 _mount("proc", place, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
         else:
             _bind(kind, source, place)
-    _seal(root, MS_RDONLY | MS_NOSUID | MS_NODEV, recursive=False)
+    for place in (root + "/dev", root):
+        _seal(place, MS_RDONLY | MS_NOSUID | MS_NODEV, recursive=False)
     os.chdir(root)
     _check(_libc.pivot_root(b".", b"."), "pivot_root")
     _check(_libc.umount2(b".", MNT_DETACH), "unmounting the old root")

@@ -73,18 +73,22 @@ def open_plain(box: Path, name: str, most: int) -> int:
 
 
 def collect(box: Path, store: Artifacts, most: int, metric: str) -> Collected:
-    """Take all outputs of at most `most` bytes each from a working folder; `metric` is what `scores.csv` is about."""
+    """Take the outputs from a working folder, of at most `most` bytes together: a sparse file takes no disk in there,
+    but as much as it claims in the store. `metric` is what `scores.csv` is about."""
     found = Collected()
+    left = most
     wrong = []
     for name in REQUIRED:
         try:
-            found.outputs[name] = _take(box, name, store, most)
+            found.outputs[name] = _take(box, name, store, left)
+            left -= found.outputs[name].size
         except OSError as error:
             wrong.append(_sentence(name, error))
     found.missing = "; ".join(wrong)
     for name in [*OPTIONAL, *_members(box)]:
         try:
-            found.outputs[name] = _take(box, name, store, OPTIONAL.get(name, most))
+            found.outputs[name] = _take(box, name, store, min(left, OPTIONAL.get(name, most)))
+            left -= found.outputs[name].size
         except FileNotFoundError:
             continue
         except OSError as error:

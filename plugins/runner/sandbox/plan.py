@@ -150,7 +150,7 @@ def bubblewrap(bwrap: str, places: Sequence[Mount], *, modern: bool) -> list[str
             line += ["--size", str(size)] if modern else []
             line += ["--perms", options["mode"], "--tmpfs", target]
     inside = "/run/gome/launcher.py"
-    line += ["--ro-bind", str(LAUNCHER), inside, "--remount-ro", "/", "--chdir", WORK]
+    line += ["--ro-bind", str(LAUNCHER), inside, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK]
     return [*line, sys.executable, "-I", "-S", inside]
 
 

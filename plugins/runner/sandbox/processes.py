@@ -22,12 +22,10 @@ from gome.kernel.errors import SandboxUnavailable
 from gome.plugins.runner.sandbox import usage
 from gome.plugins.runner.sandbox.capture import Capture
 from gome.plugins.runner.sandbox.cgroup import Group
+from gome.plugins.runner.sandbox.disk import Disk
 from gome.plugins.runner.sandbox.starting import Started, cold, zygote
 
 Stop = Literal["", "time", "memory", "gpu memory", "disk", "cancelled", "hopeless"]
-
-MAX_FILES = 100_000
-"""Entries a working folder may have; more count as too much disk."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +167,7 @@ class Watch:
         self.report = Path(plan["report"])
         self.above = 3 if plan["kind"] == "bubblewrap" else 2
         self.limits = limits
-        self.box = box
+        self.isolated = plan["kind"] != "none"
         self.group = group
         self.cancelled = cancelled
         self.hopeless = hopeless
@@ -181,7 +179,9 @@ class Watch:
         self._helpers: dict[int, str] = {}
         self.launcher = 0
         self._ready = False
-        self._look_at_disk = self.began + 0.5
+        # A megabyte more than a single file may have: who runs into that limit shall see the error.
+        self.disk = Disk(box, limits.disk_mb + 1 << 20)
+        self._look_at_scores = self.began + 0.5
 
     async def until_stopped(self, launcher: Started) -> None:
         """Poll until the execution must stop, then cut its lifeline; `scope` is cancelled when it is over."""
@@ -209,15 +209,15 @@ class Watch:
             return "cancelled"
         if now - self.began > self.limits.seconds:
             return "time"
-        if self._ready and self._too_large(self.launcher):
+        pids = [pid for pid in usage.descendants(self.launcher) if pid not in self._helpers] if self._ready else []
+        if self._too_large(pids):
             return "memory"
         if self.exceeded():
             return "gpu memory"
-        if now > self._look_at_disk:
-            size, files = usage.folder_size(self.box)
-            self._look_at_disk = now + max(0.5, 20 * (time.monotonic() - now))
-            if size > self.limits.disk_mb << 20 or files > MAX_FILES:
-                return "disk"
+        if self.disk.exceeded(pids):
+            return "disk"
+        if now > self._look_at_scores:
+            self._look_at_scores = now + 0.5
             if self.hopeless():
                 return "hopeless"
         return ""
@@ -236,10 +236,11 @@ class Watch:
             chain.append(below[0])
         return chain
 
-    def _too_large(self, launcher: int) -> bool:
-        pids = [pid for pid in usage.descendants(launcher) if pid not in self._helpers]
-        size = usage.resident(pids)
+    def _too_large(self, pids: list[int]) -> bool:
+        # Files under /dev/shm and /tmp are memory that no process may have mapped.
+        files = usage.memory_files(pids) if self.isolated else 0.0
+        size = usage.resident(pids, files)
         if size > self.limits.memory_mb:
-            size = usage.proportional(pids)
+            size = usage.proportional(pids, files)
         self.peak = max(self.peak, size)
         return size > self.limits.memory_mb

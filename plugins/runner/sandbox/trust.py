@@ -7,9 +7,10 @@ have rendered it. A model-written or imported program is refused there unless th
 
 from __future__ import annotations
 
-from gome.events import ExecutionRequested
+from gome.events import ExecutionRequested, Text
 from gome.kernel.errors import SandboxUnavailable
 from gome.kernel.plugin import Context
+from gome.plugins.runner.sandbox import seccomp
 from gome.plugins.runner.sandbox.probe import SandboxReport
 
 _noticed: set[str] = set()
@@ -20,7 +21,8 @@ def vouched_for(intent: ExecutionRequested, ctx: Context) -> bool:
     if not intent.trusted or not any(pin.role == "mutator" for pin in ctx.started.plugins):
         return False
     attempts = [*ctx.trajectory.attempts.values(), *([ctx.trajectory.baseline] if ctx.trajectory.baseline else [])]
-    digest = intent.program.digest
+    # Of the text that would run, whatever digest comes with it.
+    digest = Text.of(str(intent.program)).digest
     return any(
         a.code is not None and a.code.trusted and a.code.renderer == intent.renderer and a.code.program.digest == digest
         for a in attempts
@@ -34,8 +36,9 @@ def permit(intent: ExecutionRequested, ctx: Context, report: SandboxReport) -> N
     if ctx.unsafe or vouched_for(intent, ctx):
         if ctx.run not in _noticed:
             _noticed.add(ctx.run)
+            network = " and use the network" if seccomp.problem() else ""
             ctx.log.warning(
-                "programs run WITHOUT a sandbox: they can read your files and use the network",
+                f"programs run WITHOUT a sandbox: they can read your files{network}",
                 why=report.detail,
                 advice=report.advice,
                 allowed_because="--unsafe" if ctx.unsafe else "all of them were rendered by a pinned mutator",

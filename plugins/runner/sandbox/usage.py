@@ -47,27 +47,43 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def resident(pids: list[int]) -> float:
-    """Resident memory of several processes in MiB. Pages shared between them count once where that is cheap to know:
-    of the file-backed and shared parts only the largest is taken."""
+def resident(pids: list[int], files: float = 0.0) -> float:
+    """Resident memory of several processes in MiB, with `files` in memory. Pages shared between them count once where
+    that is cheap to know: of the file-backed and shared parts only the largest is taken, or the files if they are
+    larger."""
     private = shared = 0
     for pid in pids:
         fields = _read(f"/proc/{pid}/statm").split()
         if len(fields) > 2:
             private += int(fields[1]) - int(fields[2])
             shared = max(shared, int(fields[2]))
-    return (private + shared) * PAGE / (1 << 20)
+    return private * PAGE / (1 << 20) + max(shared * PAGE / (1 << 20), files)
 
 
-def proportional(pids: list[int]) -> float:
+def proportional(pids: list[int], files: float = 0.0) -> float:
     """Resident memory in MiB with every shared page counted once (PSS): exact and slow, so asked only before a kill.
-    Where the kernel does not say it for a process, all that is resident counts."""
-    total = 0.0
+    Where the kernel does not say it for a process, all that is resident counts. Mapped `files` count once."""
+    total = mapped = 0.0
     for pid in pids:
-        lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
-        parts = [int(line.split()[1]) / 1024 for line in lines if line.startswith(b"Pss:")]
-        total += parts[0] if parts else resident([pid])
-    return total
+        said = dict(line.split(b":") for line in _read(f"/proc/{pid}/smaps_rollup").splitlines()[1:] if b":" in line)
+        if b"Pss" in said:
+            total += int(said[b"Pss"].split()[0]) / 1024
+            mapped += int(said.get(b"Pss_Shmem", b"0 kB").split()[0]) / 1024
+        else:
+            total += resident([pid])
+    return total - mapped + max(mapped, files)
+
+
+def memory_files(pids: list[int]) -> float:
+    """MiB of the files in memory file systems that these processes of one sandbox have under /dev/shm and /tmp, with a
+    kilobyte for each, which is what the kernel needs for an empty one."""
+    for pid in pids:
+        try:
+            found = [os.statvfs(f"/proc/{pid}/root/{name}") for name in ("dev/shm", "tmp")]
+        except OSError:
+            continue
+        return sum((f.f_blocks - f.f_bfree) * f.f_frsize + (f.f_files - f.f_ffree) * 1024 for f in found) / (1 << 20)
+    return 0.0
 
 
 def tasks_of(uid: int) -> int:
@@ -80,23 +96,3 @@ def tasks_of(uid: int) -> int:
         except OSError:
             continue
     return total
-
-
-def folder_size(folder: Path, most: int = 200_000) -> tuple[int, int]:
-    """Return (bytes on disk, number of entries) below a folder, following no links; counting stops at `most`."""
-    size = count = 0
-    queue = [str(folder)]
-    while queue and count < most:
-        try:
-            with os.scandir(queue.pop()) as entries:
-                for entry in entries:
-                    count += 1
-                    try:
-                        size += entry.stat(follow_symlinks=False).st_blocks * 512
-                        if entry.is_dir(follow_symlinks=False):
-                            queue.append(entry.path)
-                    except OSError:
-                        continue
-        except OSError:
-            continue
-    return size, count

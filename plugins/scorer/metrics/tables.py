@@ -65,7 +65,8 @@ def read_csv(data: bytes, **options: Any) -> pd.DataFrame:
     try:
         frame: pd.DataFrame = pd.read_csv(io.BytesIO(data), keep_default_na=False, na_values=[""], **_EXACT, **options)
     except (ValueError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise TableError(f"it is not a readable CSV table ({str(error).splitlines()[0][:160]})") from error
+        said = (str(error).splitlines() or [type(error).__name__])[0]
+        raise TableError(f"it is not a readable CSV table ({said[:160]})") from error
     return frame
 
 
