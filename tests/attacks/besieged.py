@@ -12,6 +12,7 @@ import importlib.util
 import itertools
 import json
 import os
+import random
 import resource
 import socket
 import sys
@@ -52,14 +53,14 @@ atexit.register(tell)
 """What every attack begins with: what it may know, and how it says what it has won."""
 
 HONEST = """
-import builtins, json, os, random, signal, sys, threading
+import builtins, gc, json, os, random, signal, sys, threading
 assert open("input/train.csv").read() == "id,x,y\\n1,10,0.1\\n2,20,0.9\\n"
 umask = os.umask(0); os.umask(umask)
 print(json.dumps({
     "files": [sorted(os.listdir(folder)) for folder in ("/work", "/work/input", "/tmp", "/dev/shm")],
-    "environment": dict(os.environ), "umask": umask, "folder": os.getcwd(), "path": sys.path, "pids": os.listdir("/proc")[-1:],
+    "environment": dict(os.environ), "umask": umask, "folder": os.getcwd(), "path": sys.path,
     "builtins": sorted(vars(builtins)), "poison": getattr(json, "poison", None) or getattr(os, "poison", None),
-    "modules": sorted({n.split(".")[0] for n in sys.modules} - set(sys.stdlib_module_names)) if KNOWN["cold"] else [],
+    "numpy": sys.modules.get("numpy") is sys, "collecting": gc.isenabled(), "random": random.random() == KNOWN["drawn"],
     "threads": threading.active_count(), "term": str(signal.getsignal(signal.SIGTERM)),
     "trace": str(sys.gettrace()), "hooks": [len(sys.meta_path), len(sys.path_hooks), sys.excepthook.__name__],
 }))
@@ -139,7 +140,7 @@ class Besieged:
         self.bench = load(conftest).make_bench(folder)
         self.treasure = Treasure(folder, self.bench.home)
         self.numbers = itertools.count(1)
-        self.first: dict[str, dict[str, Any]] = {}
+        self.first: dict[bool, dict[str, Any]] = {}
 
     async def run(self, text: str, job: dict[str, Any], known: dict[str, Any]) -> tuple[Any, str]:
         """Run one program in the sandbox; returns its result and its folder's name."""
@@ -154,47 +155,67 @@ class Besieged:
     async def honest(self, job: dict[str, Any]) -> str:
         """What an honest program finds that the first honest one did not, "" for nothing."""
         settings = {name: job["settings"][name] for name in ("isolation", "start") if name in job["settings"]}
-        done, _ = await self.run(HONEST, {"settings": settings}, {"cold": settings.get("start") != "warm"})
+        known = {"drawn": random.Random(0).random()}  # what the first draw is after `random.seed(0)`
+        done, _ = await self.run(HONEST, {"settings": settings}, known)
         if done.exit_code or done.failure != "contract":
             return f"{done.failure}: {done.error}"
         found = json.loads(str(done.stdout).split('{"won"')[0])
-        first = self.first.setdefault(settings.get("start", ""), found)
+        first = self.first.setdefault(done.warm, found)
         return "; ".join(f"{name} is {found[name]}, was {first[name]}" for name in first if found[name] != first[name])
 
-    def left(self, id: str) -> list[str]:
-        """What an execution has left behind that it should not have."""
-        from gome.plugins.runner.sandbox import cgroup, usage
-
-        me = os.getpid()
-        found = [f"process {pid}" for pid in usage.descendants(me) if not self._ours(pid)]
-        place = cgroup.find()
-        if isinstance(place, cgroup.Place):
-            found += [f"cgroup {path.name}" for path in place.folder.glob(f"gome-{me}-*")]
+    async def left(self, id: str) -> list[str]:
+        """What an execution has left behind that it should not have. Processes that have been killed may take a moment
+        to go, and the runner's own helpers (the warm start's) stay."""
+        with anyio.move_on_after(5):
+            while self.processes() or self.groups():
+                await anyio.sleep(0.01)
+        found = [f"process {pid}" for pid in self.processes()] + self.groups()
         usual = {"manifest.json", "stdout", "stderr", "report", "process.json", "group.json"}
-        found += [f"file {p.name}" for p in (self.bench.home / "work" / id).iterdir() if p.name not in usual]
+        found += [f"file {path.name}" for path in (self.bench.home / "work" / id).glob("*") if path.name not in usual]
         return found + [f"touched {name}" for name in self.treasure.touched()]
 
     @staticmethod
-    def _ours(pid: int) -> bool:
-        """Whether a child is the runner's own helper that stays (a warm zygote), which holds nothing of a program."""
-        try:
-            return b"zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        except OSError:
-            return True
+    def groups() -> list[str]:
+        """Our cgroups with somebody in them; one just emptied is removed when the next is made."""
+        from gome.plugins.runner.sandbox import cgroup
+
+        place = cgroup.find()
+        if not isinstance(place, cgroup.Place):
+            return []
+        found = place.folder.glob(f"gome-{os.getpid()}-*/cgroup.procs")
+        return [f"cgroup {path.parent.name}" for path in found if path.read_text().strip()]
+
+    @staticmethod
+    def processes() -> list[int]:
+        """Processes below us that are in a sandbox, or no more than two helpers of the warm start."""
+        from gome.plugins.runner.sandbox import usage
+
+        found, helpers = [], []
+        for pid in usage.descendants(os.getpid()):
+            try:
+                ours = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+                helper = ours and b"zygote" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            except FileNotFoundError:
+                continue
+            except PermissionError:
+                helper = False
+            if usage.started(pid):
+                (helpers if helper else found).append(pid)
+        return found if len(helpers) <= 2 else found + helpers
 
     async def attack(self, job: dict[str, Any]) -> dict[str, Any]:
         """One attack, the honest program after it, the look around."""
-        if job["settings"].get("start", "") not in self.first:
+        if (job["settings"].get("start", "warm") == "warm") not in self.first:
             await self.honest(job)
         done, id = await self.run(job["program"], job, job.get("known", {}))
-        left = self.left(id) if not job.get("settings", {}).get("keep") else []
+        left = await self.left(id)
         said = [line for line in str(done.stdout).splitlines() if line.startswith('{"won"')]
         told = json.loads(said[-1]) if said else {"won": {}, "lost": {}}
         stored = sum(p.stat().st_size for p in self.bench.store.root.rglob("*") if p.is_file())
         return {
             **told,
             "told": bool(said),
-            "result": msgspec.to_builtins(done),
+            "result": {**msgspec.to_builtins(done), "stdout": str(done.stdout), "stderr": str(done.stderr)},
             "after": await self.honest(job),
             "left": left,
             "stored": stored,
@@ -209,7 +230,7 @@ class Besieged:
 
         bench = self.bench
         outputs = {name: file for name, file in done.outputs.items() if "/" not in name}
-        asked = ScoreRequested(bench.task, bench.inputs["folds.csv"], "a1", "full", outputs=outputs, partition=0)
+        asked = ScoreRequested(bench.task, "a1", "full", outputs=outputs, folds=bench.inputs["folds.csv"])
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         before = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (size + (512 << 20), before[1]))

@@ -1,4 +1,4 @@
-"""Who is attacked: the runner as root, as an ordinary user, and as one with bubblewrap, each in one process for all tests."""
+"""Who is attacked: the runner of root, of an ordinary user, and of one with bubblewrap, in one process for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls the parts of the kernel that programs have broken out through: bpf, perf, io_uring, userfaultfd, keys, modules."""
+"""Calls what programs have broken out of the kernel through: bpf, perf, io_uring, userfaultfd, keys, modules."""
 
 import ctypes
 import platform

@@ -1,8 +1,7 @@
-"""Takes kernel memory in the buffers of pipes and sockets, which no process is seen to hold."""
+"""Takes kernel memory in the buffers of pipes, which no process is seen to hold."""
 
 import fcntl
 import os
-import socket
 
 size, count = 0, 0
 try:

@@ -1,4 +1,4 @@
-"""Leaves what is no file where the scorer reads: a pipe that nobody writes to, a folder, a socket, an unreadable file."""
+"""Leaves what is no file where the scorer reads: a pipe without a writer, a folder, a socket, a locked file."""
 
 import os
 import socket

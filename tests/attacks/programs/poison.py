@@ -1,7 +1,9 @@
-"""Poisons whatever the next program may start from: modules, builtins, hooks, settings of the process, files, threads."""
+"""Poisons whatever the next program may start from: modules, builtins, hooks, its process, files, threads."""
 
 import builtins
 import gc
+import json
+import os
 import random
 import signal
 import site

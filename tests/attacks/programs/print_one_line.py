@@ -2,10 +2,7 @@
 
 import os
 
-if os.fork() == 0:
-    fd = 1
-else:
-    fd = 2
+fd = 1 if os.fork() == 0 else 2
 block = bytes(range(128, 256)) * 8192
 for _ in range(150):
     view = memoryview(block)

@@ -1,4 +1,4 @@
-"""Changes its inputs, which are the artifact store's own files: writes, renames, links, unmounts, replaces the folder."""
+"""Changes its inputs, which are the artifact store's own files: writes, renames, links, unmounts."""
 
 import ctypes
 import os
