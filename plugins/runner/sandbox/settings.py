@@ -75,15 +75,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         seconds = self.debug_seconds if debug else self.seconds
         if self.allow_longer:
             seconds *= min(3.0, 1 + 0.3 * late) if debug else min(2.0, 1 + 0.3 * (late // 2))
-        return Limits(
+        limits = Limits(
             seconds=seconds if left is None else min(seconds, left),
             cores=self.cores,
             memory_mb=self.memory_mb,
             disk_mb=self.disk_mb,
             processes=self.processes,
             gpus=self.gpus if gpu else 0,
-            gpu_share=self.gpu_share if gpu and self.gpus else 1.0,
         )
+        # The default is left out of the log only where it is the struct's own object.
+        shared = limits.gpus > 0 and self.gpu_share < 1
+        return msgspec.structs.replace(limits, gpu_share=self.gpu_share) if shared else limits
 
 
 def settings_of(table: dict[str, Any] | None) -> Settings:
