@@ -127,7 +127,8 @@ class Performer:
         plugin, effect = performer
         with self.live.until_settled(intent) as scope:
             await self._attempts(found, plugin, effect)
-        if scope.cancelled_caught and self.live.state.is_open(intent):
+        # Called off before it began, there may have been nothing to interrupt.
+        if (scope.cancelled_caught or found.cancel) and self.live.state.is_open(intent):
             reason = found.cancel or "cancelled"
             attempt = _attempt(found.event)
             gone = EffectCancelled(intent=intent, kind=found.event.type, reason=reason, attempt=attempt)

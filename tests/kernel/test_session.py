@@ -340,6 +340,29 @@ async def test_stop_calls_off_what_is_in_flight_and_the_run_ends(tmp_path: Path)
     assert {p.reason for p in cancelled if isinstance(p, EffectCancelled)} == {"enough"}
 
 
+async def test_what_was_called_off_while_nobody_drove_is_recorded_so_and_the_run_ends(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    begun = anyio.Event()
+
+    async def hangs(event: Event, ctx: Context) -> Payload:
+        begun.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    session = await desk.session(with_runner(hangs))
+    async with anyio.create_task_group() as group:
+        group.start_soon(session.drive, desk.nonce)
+        with anyio.fail_after(20):
+            await begun.wait()
+        group.cancel_scope.cancel()  # as a kill would, with an execution in flight
+    again = await desk.session(with_runner(hangs))
+    await again.command(StopRequested(reason="enough"), "stop")
+    with anyio.fail_after(20):
+        await again.drive(desk.nonce, resume=True)
+    assert again.live.state.finished is not None
+    assert await desk.events(EffectCancelled)
+
+
 async def test_a_child_effect_is_recorded_and_taken_from_the_log_when_its_parent_is_repeated(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     asked: list[tuple[str, str]] = []
