@@ -13,41 +13,21 @@ import os
 import secrets
 import signal
 import socket
-import textwrap
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import anyio
-import structlog
 
 from gome.events import (
-    Artifact,
-    Draw,
-    Event,
     ExecutionFinished,
     ExecutionRequested,
-    Intent,
-    Limits,
-    Metric,
-    Payload,
-    PluginPin,
-    RunStarted,
-    Task,
     Text,
-    Trajectory,
 )
-from gome.kernel.artifacts import ArtifactStore
-from gome.kernel.plugin import Check, Context, Plugin, Result
+from gome.kernel.plugin import Check, Plugin
+from gome.kernel.testing_bench import FOREVER, OUTPUTS, Bench, alive, gone, ill, lasting, same, well
 
-OUTPUTS = """
-with open("submission.csv", "w") as file: file.write("id,y\\n3,0.5\\n")
-with open("oof.csv", "w") as file: file.write("id,fold,y\\n1,0,0.5\\n2,1,0.5\\n")
-"""
-"""What a program has to leave, as cheaply as can be."""
-FOREVER = "\nimport time\nwhile True: time.sleep(60)\n"
 LONGEST = 120.0
 """Seconds after which a check has failed, whatever the runner does."""
 
@@ -68,14 +48,14 @@ def conform_runner(
     assert plugin.role == "runner", f"{plugin.name} has the role {plugin.role}"
     assert plugin.perform is not None and ExecutionRequested in performed, "it does not perform ExecutionRequested"
     assert performed[ExecutionRequested].policy == "reconcile", "an execution is reconciled after a crash, not repeated"
-    bench = _Bench(plugin, folder, settings or {}, unsafe=not isolated)
+    bench = Bench(plugin, folder, settings or {}, unsafe=not isolated)
     return [_checked(bench, about, check) for about, check in (CONTRACT | (REACH if isolated else {})).items()]
 
 
-_Body = Callable[["_Bench"], Awaitable[None]]
+_Body = Callable[["Bench"], Awaitable[None]]
 
 
-def _checked(bench: _Bench, about: str, check: _Body) -> Check:
+def _checked(bench: Bench, about: str, check: _Body) -> Check:
     async def in_time() -> None:
         with anyio.fail_after(LONGEST):
             await check(bench)
@@ -91,150 +71,8 @@ def _checked(bench: _Bench, about: str, check: _Body) -> Check:
     return Check(about, True, "as it should be")
 
 
-async def _no_children(intent: Intent) -> Payload:
-    raise AssertionError("a runner asks for no effects of its own")
-
-
-@dataclass
-class _Bench:
-    """Everything that `perform` needs, with a table of two rows to train on and one to predict."""
-
-    plugin: Plugin
-    home: Path
-    settings: dict[str, Any]
-    unsafe: bool
-    store: ArtifactStore = field(init=False)
-    task: Task = field(init=False)
-    inputs: dict[str, Artifact] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.store = ArtifactStore(self.home / "artifacts")
-        texts = {
-            "train.csv": "id,x,y\n1,10,0.1\n2,20,0.9\n",
-            "test.csv": "id,x\n3,30\n",
-            "folds.csv": "id,p0\n1,0\n2,1\n",
-            "sample_submission.csv": "id,y\n3,0\n",
-            "members/boosted/oof.csv": "id,fold,y\n1,0,0.2\n2,1,0.8\n",
-        }
-        self.inputs = {
-            name: Artifact(digest=self.store.put(text.encode()), size=len(text), name=name.rpartition("/")[2])
-            for name, text in texts.items()
-        }
-        self.task = Task(
-            name="toy",
-            kind="regression",
-            metric=Metric("rmse", False),
-            target="y",
-            id="id",
-            columns=(),
-            train=self.inputs["train.csv"],
-            test=self.inputs["test.csv"],
-            rows_train=2,
-            rows_test=1,
-        )
-
-    async def run(
-        self,
-        program: str,
-        *,
-        id: str = "",
-        cancelled: Callable[[], bool] = lambda: False,
-        deadline: float | None = None,
-        limits: dict[str, Any] | None = None,
-        **fields: Any,
-    ) -> ExecutionFinished:
-        """Perform one execution as the kernel would."""
-        limited = Limits(**{"seconds": 30.0, "memory_mb": 512, "disk_mb": 64, "processes": 64, **(limits or {})})
-        wanted: dict[str, Any] = {"attempt": "a1", "purpose": "full", "seed": 7, "partition": 2, "limits": limited}
-        intent = ExecutionRequested(
-            program=Text.of(textwrap.dedent(program)), inputs=self.inputs, **{**wanted, **fields}
-        )
-        id = id or secrets.token_hex(16)
-        event = Event(id=id, type=type(intent).__name__, seq=1, ts=0.0, payload=intent)
-        pins = (PluginPin(self.plugin.name, "runner", self.plugin.version, "sha256-0"),)
-        context = Context(
-            run="kit",
-            intent=event,
-            attempt=1,
-            started=RunStarted(task=self.task, seed=1, plugins=pins, settings={self.plugin.name: self.settings}),
-            trajectory=Trajectory(),
-            settings=self.settings,
-            artifacts=self.store,
-            workdir=self.home / "work" / "kit" / id[:16],
-            home=self.home,
-            draw=Draw(1, id),
-            call=_no_children,
-            cancelled=cancelled,
-            log=structlog.get_logger(),
-            deadline=deadline,
-            slot=_cores(intent.limits.cores),
-            unsafe=self.unsafe,
-        )
-        assert self.plugin.perform is not None
-        answer = await self.plugin.perform(event, context)
-        payload = answer.payload if isinstance(answer, Result) else answer
-        assert isinstance(payload, ExecutionFinished), f"it answered with {type(payload).__name__}"
-        return payload
-
-
-def _cores(count: int) -> tuple[int, ...]:
-    """The cores that an execution of `count` holds; none where this machine has fewer, as where none are pinned."""
-    found = tuple(sorted(os.sched_getaffinity(0))[:count])
-    return found if len(found) == count else ()
-
-
-def _same(found: Any, wanted: Any, what: str) -> None:
-    assert found == wanted, f"{what} is {found!r}, not {wanted!r}"
-
-
-def _well(done: ExecutionFinished) -> ExecutionFinished:
-    assert done.ok, f"it failed ({done.failure}): {done.error} {str(done.stderr)[-500:]}".strip()
-    return done
-
-
-def _ill(done: ExecutionFinished, failure: str) -> ExecutionFinished:
-    assert not done.ok, "it is called a success"
-    assert done.failure == failure, f"its failure is {done.failure!r}, not {failure!r}: {done.error}"
-    assert done.error, "its error says nothing"
-    return done
-
-
-def _alive(marker: str) -> list[int]:
-    """Processes of this machine that have a marker among their arguments."""
-    found = []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            arguments = Path(f"/proc/{name}/cmdline").read_bytes()
-        except OSError:
-            continue
-        if marker.encode() in arguments:
-            found.append(int(name))
-    return found
-
-
-def _gone(marker: str) -> None:
-    left = _alive(marker)
-    assert not left, f"processes of the program are still alive: {left}"
-
-
-def _lasting(marker: str) -> str:
-    """A program that goes on for ever in a process whose arguments show a marker, and in one that has left its session
-    and its parent."""
-    child = f"[sys.executable, '-c', 'import time; time.sleep(600)', {marker!r}]"
-    return f"""
-import os, sys
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        os.execv(sys.executable, {child})
-    os._exit(0)
-os.wait()
-os.execv(sys.executable, {child})
-"""
-
-
-async def _files(bench: _Bench) -> None:
-    done = _well(
+async def _files(bench: Bench) -> None:
+    done = well(
         await bench.run(
             f"""{OUTPUTS}
 import json, os
@@ -249,23 +87,23 @@ with open("unasked.bin", "w") as file: file.write("x")
         )
     )
     wanted = {"submission.csv", "oof.csv", "scores.csv", "diagnostics.json", "members/plain/oof.csv"}
-    _same(set(done.outputs), wanted, "the set of outputs")
-    _same(bench.store.get(done.outputs["submission.csv"].digest), b"id,y\n3,0.5\n", "submission.csv")
-    _same(done.diagnostics, {"rounds": 12}, "what diagnostics.json says")
+    same(set(done.outputs), wanted, "the set of outputs")
+    same(bench.store.get(done.outputs["submission.csv"].digest), b"id,y\n3,0.5\n", "submission.csv")
+    same(done.diagnostics, {"rounds": 12}, "what diagnostics.json says")
 
 
-async def _facts(bench: _Bench) -> None:
+async def _facts(bench: Bench) -> None:
     program = f"{OUTPUTS}\nimport sys\nprint('said')\nprint('warned', file=sys.stderr)\n"
-    done = _well(await bench.run(program, purpose="audit", masked_fold=1, seed=11, partition=3, attempt="a9"))
+    done = well(await bench.run(program, purpose="audit", masked_fold=1, seed=11, partition=3, attempt="a9"))
     told = (done.attempt, done.purpose, done.masked_fold, done.seed, done.partition)
-    _same(told, ("a9", "audit", 1, 11, 3), "attempt, purpose, masked fold, seed and partition")
-    _same(done.program, Text.of(program).digest, "the program's digest")
-    _same((str(done.stdout).strip(), str(done.stderr).strip()), ("said", "warned"), "output")
+    same(told, ("a9", "audit", 1, 11, 3), "attempt, purpose, masked fold, seed and partition")
+    same(done.program, Text.of(program).digest, "the program's digest")
+    same((str(done.stdout).strip(), str(done.stderr).strip()), ("said", "warned"), "output")
     assert done.seconds > 0 and done.versions.get("python"), "seconds or the version of Python are missing"
 
 
-async def _inputs(bench: _Bench) -> None:
-    done = _well(
+async def _inputs(bench: Bench) -> None:
+    done = well(
         await bench.run(
             f"""{OUTPUTS}
 import json
@@ -282,44 +120,44 @@ for path in ["input/new", *("input/" + name for name in names)]:
     )
     first, *wrote = str(done.stdout).splitlines()
     found = {name: bench.store.get(artifact.digest).decode() for name, artifact in bench.inputs.items()}
-    _same(json.loads(first), found, "what lies in input/")
+    same(json.loads(first), found, "what lies in input/")
     # Root may write whatever it likes; where there is no isolation the store's own copy has to be another file.
     assert not wrote or (bench.unsafe and os.geteuid() == 0), f"inputs can be written: {wrote}"
 
 
-async def _environment(bench: _Bench) -> None:
+async def _environment(bench: Bench) -> None:
     program = f"{OUTPUTS}\nimport json, os\nprint(json.dumps(dict(os.environ)))"
     secret = f"secret-{secrets.token_hex(8)}"
     os.environ["GOME_KIT_API_KEY"] = secret
     try:
-        full = json.loads(str(_well(await bench.run(program, limits={"cores": 2})).stdout))
-        debug = json.loads(str(_well(await bench.run(program, purpose="debug")).stdout))
+        full = json.loads(str(well(await bench.run(program, limits={"cores": 2})).stdout))
+        debug = json.loads(str(well(await bench.run(program, purpose="debug")).stdout))
     finally:
         del os.environ["GOME_KIT_API_KEY"]
     wanted = {"GOME_SEED": "7", "GOME_PARTITION": "2", "GOME_THREADS": "2", "OMP_NUM_THREADS": "2"}
-    _same({name: full.get(name) for name in wanted}, wanted, "the environment of a full execution")
-    _same((full.get("GOME_DEBUG"), debug.get("GOME_DEBUG")), (None, "1"), "GOME_DEBUG in full and debug executions")
-    _same(full.get("PYTHONHASHSEED"), "0", "PYTHONHASHSEED")
+    same({name: full.get(name) for name in wanted}, wanted, "the environment of a full execution")
+    same((full.get("GOME_DEBUG"), debug.get("GOME_DEBUG")), (None, "1"), "GOME_DEBUG in full and debug executions")
+    same(full.get("PYTHONHASHSEED"), "0", "PYTHONHASHSEED")
     assert secret not in [*full.values(), *debug.values()], "the environment of gome reaches the program"
 
 
-async def _sample(bench: _Bench) -> None:
-    done = _well(await bench.run(f"{OUTPUTS}\nprint(len(open('input/train.csv').readlines()) - 1)", purpose="debug"))
+async def _sample(bench: Bench) -> None:
+    done = well(await bench.run(f"{OUTPUTS}\nprint(len(open('input/train.csv').readlines()) - 1)", purpose="debug"))
     rows = int(str(done.stdout))
-    _same(done.sampled or bench.task.rows_train, rows, "the recorded number of training rows (0 means all)")
+    same(done.sampled or bench.task.rows_train, rows, "the recorded number of training rows (0 means all)")
 
 
-async def _exception(bench: _Bench) -> None:
-    done = _ill(await bench.run("def learn():\n    raise KeyError('Lot Area')\nlearn()\n"), "data")
-    _same((done.exit_code, done.signal), (1, 0), "exit code and signal")
-    _same(done.exception, "KeyError", "the exception's name")
+async def _exception(bench: Bench) -> None:
+    done = ill(await bench.run("def learn():\n    raise KeyError('Lot Area')\nlearn()\n"), "data")
+    same((done.exit_code, done.signal), (1, 0), "exit code and signal")
+    same(done.exception, "KeyError", "the exception's name")
     assert "KeyError: 'Lot Area'" in done.traceback, f"the traceback is {done.traceback!r}"
     assert "KeyError: 'Lot Area'" in done.error, f"the error does not name the exception: {done.error}"
     assert "program.py" in done.error and "line 2" in done.error, f"nor its place: {done.error}"
     assert str(bench.home) not in done.error + str(done.stderr), "paths of this machine show in it"
 
 
-async def _classes(bench: _Bench) -> None:
+async def _classes(bench: Bench) -> None:
     for program, failure in (
         ("x = = 1", "syntax"),
         ("import no_such_module_anywhere", "import"),
@@ -327,47 +165,47 @@ async def _classes(bench: _Bench) -> None:
         ("raise ZeroDivisionError('division by zero')", "numeric"),
         ("open('submission.csv', 'w').write('id,y\\n3,1\\n')", "contract"),
     ):
-        _ill(await bench.run(program), failure)
+        ill(await bench.run(program), failure)
 
 
-async def _code(bench: _Bench) -> None:
-    done = _ill(await bench.run(f"{OUTPUTS}\nimport sys\nsys.exit(3)"), "contract")
-    _same(done.exit_code, 3, "the exit code")
+async def _code(bench: Bench) -> None:
+    done = ill(await bench.run(f"{OUTPUTS}\nimport sys\nsys.exit(3)"), "contract")
+    same(done.exit_code, 3, "the exit code")
 
 
-async def _signal(bench: _Bench) -> None:
-    done = _ill(await bench.run("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"), "killed")
-    _same(done.signal, 11, "the signal")
+async def _signal(bench: Bench) -> None:
+    done = ill(await bench.run("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"), "killed")
+    same(done.signal, 11, "the signal")
 
 
-async def _time(bench: _Bench) -> None:
+async def _time(bench: Bench) -> None:
     marker = f"kit-{secrets.token_hex(8)}"
-    done = _ill(await bench.run("print('begun', flush=True)\n" + _lasting(marker), limits={"seconds": 1.5}), "time")
+    done = ill(await bench.run("print('begun', flush=True)\n" + lasting(marker), limits={"seconds": 1.5}), "time")
     assert done.seconds >= 1.5, f"it had {done.seconds} of 1.5 s"
-    _same(str(done.stdout).strip(), "begun", "what it printed before")
-    _gone(marker)
+    same(str(done.stdout).strip(), "begun", "what it printed before")
+    gone(marker)
 
 
-async def _deadline(bench: _Bench) -> None:
-    _ill(await bench.run(FOREVER, deadline=1.0), "time")
+async def _deadline(bench: Bench) -> None:
+    ill(await bench.run(FOREVER, deadline=1.0), "time")
 
 
-async def _memory(bench: _Bench) -> None:
+async def _memory(bench: Bench) -> None:
     program = "kept = []\nwhile True: kept.append(bytearray(b'x' * (8 << 20)))\n"
-    _ill(await bench.run(program, limits={"memory_mb": 128}), "memory")
+    ill(await bench.run(program, limits={"memory_mb": 128}), "memory")
 
 
-async def _disk(bench: _Bench) -> None:
+async def _disk(bench: Bench) -> None:
     program = """
 import time
 for i in range(8):
     with open(f"part{i}", "wb") as file: file.write(b"x" * (8 << 20))
 while True: time.sleep(60)
 """
-    _ill(await bench.run(program, limits={"disk_mb": 32}), "killed")
+    ill(await bench.run(program, limits={"disk_mb": 32}), "killed")
 
 
-async def _processes(bench: _Bench) -> None:
+async def _processes(bench: Bench) -> None:
     marker = f"kit-{secrets.token_hex(8)}"
     program = f"""
 import os, sys
@@ -380,12 +218,12 @@ try:
 finally:
     print(count, flush=True)
 """
-    done = _ill(await bench.run(program, limits={"processes": 24}), "killed")
+    done = ill(await bench.run(program, limits={"processes": 24}), "killed")
     assert int(str(done.stdout)) <= 24, f"it could start {done.stdout} processes"
-    _gone(marker)
+    gone(marker)
 
 
-async def _links(bench: _Bench) -> None:
+async def _links(bench: Bench) -> None:
     secret = bench.home / f"answers-{secrets.token_hex(8)}.csv"
     secret.write_text("id,y\n3,1\n")
     done = await bench.run(
@@ -398,11 +236,11 @@ os.makedirs("members")
 os.symlink("/etc", "members/etc")
 """
     )
-    _ill(done, "contract")
-    _same(set(done.outputs), {"oof.csv"}, "the set of outputs")
+    ill(done, "contract")
+    same(set(done.outputs), {"oof.csv"}, "the set of outputs")
 
 
-async def _chatter(bench: _Bench) -> None:
+async def _chatter(bench: Bench) -> None:
     program = f"""{OUTPUTS}
 import sys
 print("first line")
@@ -410,31 +248,31 @@ block = ("x" * 99 + "\\n") * 10_000
 for _ in range(40): sys.stdout.write(block)
 print("last line", flush=True)
 """
-    done = _well(await bench.run(program))
+    done = well(await bench.run(program))
     text = str(done.stdout)
     assert len(text) < 4_000_000, f"all {len(text)} characters of 40 MB are kept"
     assert text.startswith("first line") and text.rstrip().endswith("last line"), "head and tail are not kept"
 
 
-async def _collected(bench: _Bench) -> None:
+async def _collected(bench: Bench) -> None:
     program = f"{OUTPUTS}\nimport os\nprint(os.urandom(8).hex())\n"
     id = secrets.token_hex(16)
-    first = _well(await bench.run(program, id=id))
+    first = well(await bench.run(program, id=id))
     assert len(str(first.stdout).strip()) == 16, "what it printed is missing"
     again = await bench.run(program, id=id)
-    _same(again, first, "the result of an execution that had finished")
+    same(again, first, "the result of an execution that had finished")
 
 
-async def _called_off(bench: _Bench) -> None:
+async def _called_off(bench: Bench) -> None:
     marker = f"kit-{secrets.token_hex(8)}"
-    done = await bench.run(_lasting(marker), cancelled=lambda: len(_alive(marker)) == 2)
-    _ill(done, "cancelled")
-    _gone(marker)
+    done = await bench.run(lasting(marker), cancelled=lambda: len(alive(marker)) == 2)
+    ill(done, "cancelled")
+    gone(marker)
 
 
-async def _abandoned(bench: _Bench) -> None:
+async def _abandoned(bench: Bench) -> None:
     marker, id = f"kit-{secrets.token_hex(8)}", secrets.token_hex(16)
-    program = _lasting(marker)
+    program = lasting(marker)
     ended: list[ExecutionFinished] = []
     async with anyio.create_task_group() as tasks:
 
@@ -442,30 +280,30 @@ async def _abandoned(bench: _Bench) -> None:
             ended.append(await bench.run(program, id=id))
 
         tasks.start_soon(first)
-        while len(_alive(marker)) < 2 and not ended:
+        while len(alive(marker)) < 2 and not ended:
             await anyio.sleep(0.02)
         tasks.cancel_scope.cancel()
     assert not ended, "a program that goes on for ever has ended"
-    _gone(marker)
-    _ill(await bench.run(program, id=id, deadline=1.0), "time")
+    gone(marker)
+    ill(await bench.run(program, id=id, deadline=1.0), "time")
 
 
-async def _orphaned(bench: _Bench) -> None:
+async def _orphaned(bench: Bench) -> None:
     marker, id = f"kit-{secrets.token_hex(8)}", secrets.token_hex(16)
-    program = _lasting(marker)
+    program = lasting(marker)
     process = os.fork()
     if process == 0:
         try:
             anyio.run(lambda: bench.run(program, id=id))
         finally:
             os._exit(0)
-    while len(_alive(marker)) < 2 and not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+    while len(alive(marker)) < 2 and not os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT):
         await anyio.sleep(0.02)
     os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)
     assert os.WIFSIGNALED(status), "a program that goes on for ever has ended"
-    _ill(await bench.run(program, id=id, deadline=1.0), "time")
-    _gone(marker)
+    ill(await bench.run(program, id=id, deadline=1.0), "time")
+    gone(marker)
 
 
 @contextmanager
@@ -478,7 +316,7 @@ def _listeners() -> Iterator[tuple[int, str]]:
         yield tcp.getsockname()[1], name
 
 
-async def _network(bench: _Bench) -> None:
+async def _network(bench: Bench) -> None:
     with _listeners() as (port, name):
         socket.create_connection(("127.0.0.1", port)).close()
         done = await bench.run(
@@ -498,10 +336,10 @@ reach(socket.AF_UNIX, {name!r})
 print("tried")
 """
         )
-    _same(str(_well(done).stdout), "tried\n", "what it could reach")
+    same(str(well(done).stdout), "tried\n", "what it could reach")
 
 
-async def _elsewhere(bench: _Bench) -> None:
+async def _elsewhere(bench: Bench) -> None:
     secret = bench.home / f"answers-{secrets.token_hex(8)}.csv"
     secret.write_text("id,y\n3,1\n")
     digest = bench.store.put(b"another run's program")
@@ -525,10 +363,10 @@ for place in ("x", "/tmp/x"):
 print("tried")
 """
     )
-    _same(str(_well(done).stdout), "tried\n", "what it could read and write")
+    same(str(well(done).stdout), "tried\n", "what it could read and write")
 
 
-async def _rights(bench: _Bench) -> None:
+async def _rights(bench: Bench) -> None:
     done = await bench.run(
         f"""{OUTPUTS}
 import json, os
@@ -536,7 +374,7 @@ status = dict(line.split(":", 1) for line in open("/proc/self/status").read().sp
 print(json.dumps([int(status["CapEff"], 16), int(status["CapBnd"], 16), int(status["NoNewPrivs"])]))
 """
     )
-    _same(json.loads(str(_well(done).stdout)), [0, 0, 1], "rights, rights it can gain, no_new_privs")
+    same(json.loads(str(well(done).stdout)), [0, 0, 1], "rights, rights it can gain, no_new_privs")
 
 
 CONTRACT: dict[str, _Body] = {

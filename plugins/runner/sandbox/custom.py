@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 import msgspec
 
-from gome.events import Cost, Event, ExecutionRequested, Limits, RunStarted
+from gome.events import Event, ExecutionRequested, Limits, RunStarted
 from gome.kernel.plugin import Check, Context, Effect, Plugin, Result
 from gome.plugins.runner.sandbox import decide
 from gome.plugins.runner.sandbox.capture import Capture
@@ -132,20 +132,18 @@ def habits(settings: type[msgspec.Struct], table: dict[str, Any] | None) -> Sett
 
 async def _perform(event: Event, ctx: Context, run: Run, clear: Clear, settings: Settings) -> Result:
     # What carries executions out is imported when first needed, so that listing plugins stays quick.
-    from gome.plugins.runner.sandbox import cards, outputs, plan
+    from gome.plugins.runner.sandbox import cards, plan
     from gome.plugins.runner.sandbox.interpreter import interpreter
-    from gome.plugins.runner.sandbox.perform import finished, host_paths, lay_out
+    from gome.plugins.runner.sandbox.perform import lay_out, limits_of, settle
     from gome.plugins.runner.sandbox.probe import SandboxReport
-    from gome.plugins.runner.sandbox.workdir import Manifest, Workdir
+    from gome.plugins.runner.sandbox.workdir import Workdir
 
     intent = event.payload
     assert isinstance(intent, ExecutionRequested)
     work = Workdir(ctx.workdir)
     if found := work.finished(event.id):
         return Result(found.result, found.cost)
-    task, limits = ctx.started.task, intent.limits
-    if ctx.deadline is not None:
-        limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
+    limits = limits_of(intent, ctx)
     card = cards.granted(ctx, limits)
     env = plan.environment(
         home=plan.WORK,
@@ -166,7 +164,7 @@ async def _perform(event: Event, ctx: Context, run: Run, clear: Clear, settings:
         # Where this machine's programs and libraries lie says nothing about another world.
         env={key: value for key, value in env.items() if key not in ("PATH", "PYTHONUSERBASE")},
         gpu=card.id if card else "",
-        metric=task.metric.name,
+        metric=ctx.started.task.metric.name,
         keep=settings.output_kb << 10,
         cap=settings.stream_mb << 20,
         cancelled=ctx.cancelled,
@@ -176,15 +174,8 @@ async def _perform(event: Event, ctx: Context, run: Run, clear: Clear, settings:
     isolated = SandboxReport("namespaces", "by the runner itself")
     sampled = await anyio.to_thread.run_sync(lay_out, work, intent, ctx, settings, isolated)
     ran = await run(job)
-    collected = await anyio.to_thread.run_sync(
-        outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20, task.metric.name
+    facts = {"versions": ran.versions, "device": ran.device}
+    done = functools.partial(
+        settle, event, ctx, work, ran.ended, limits, sampled, interpreter(), keep=settings.keep, **facts
     )
-    places = host_paths(work.box, interpreter())
-    streams = await anyio.to_thread.run_sync(outputs.whole_streams, ran.ended.whole, places, ctx.artifacts)
-    payload = finished(intent, ran.ended, collected, streams, limits, work, sampled, task.rows_train, interpreter())
-    payload = msgspec.structs.replace(payload, versions=ran.versions, device=ran.device)
-    cost = Cost(seconds=round(ran.ended.seconds, 4), cpu_seconds=round(ran.ended.cpu_seconds, 4))
-    if payload.failure != "cancelled":
-        finish = functools.partial(work.finish, Manifest(event.id, payload, cost), keep=settings.keep)
-        await anyio.to_thread.run_sync(finish)
-    return Result(payload, cost)
+    return await anyio.to_thread.run_sync(done)

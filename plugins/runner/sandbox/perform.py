@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,7 @@ async def perform(event: Event, ctx: Context) -> Result:
     report = await anyio.to_thread.run_sync(probe, settings.isolation, warm)
     permit(intent, ctx, report)
     python = await anyio.to_thread.run_sync(interpreter, settings.python)
-    limits = intent.limits
-    if ctx.deadline is not None:
-        limits = msgspec.structs.replace(limits, seconds=max(0.0, min(limits.seconds, ctx.deadline)))
+    limits = limits_of(intent, ctx)
     card = cards.granted(ctx, limits)
     cache, key = Cache(ctx.home / "cache" / "executions"), ""
     if settings.cache and not settings.python and intent.purpose in PURPOSES:  # who knows what is installed there
@@ -88,19 +87,11 @@ async def perform(event: Event, ctx: Context) -> Result:
     finally:
         if group:
             group.remove()
-    metric = ctx.started.task.metric.name
-    collected = await anyio.to_thread.run_sync(outputs.collect, work.box, ctx.artifacts, limits.disk_mb << 20, metric)
-    streams = await anyio.to_thread.run_sync(
-        outputs.whole_streams, ended.whole, host_paths(work.box, python), ctx.artifacts
-    )
-    payload = finished(intent, ended, collected, streams, limits, work, sampled, ctx.started.task.rows_train, python)
-    payload = msgspec.structs.replace(payload, **meter.fields())
-    cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
-    if payload.failure != "cancelled":
-        await anyio.to_thread.run_sync(_finish, work, Manifest(event.id, payload, cost), settings.keep)
-    if key and payload.ok:
-        await anyio.to_thread.run_sync(cache.keep, key, payload)
-    return Result(payload, cost)
+    done = partial(settle, event, ctx, work, ended, limits, sampled, python, keep=settings.keep, **meter.fields())
+    result = await anyio.to_thread.run_sync(done)
+    if key and isinstance(result.payload, ExecutionFinished):
+        await anyio.to_thread.run_sync(cache.keep, key, result.payload)
+    return result
 
 
 async def warmed(ctx: Context) -> bool:
@@ -117,8 +108,37 @@ def _key(intent: ExecutionRequested, ctx: Context, settings: Settings, report: S
     return key_of(intent, ctx.started.task, settings, device=device, isolated=report.kind != "none")
 
 
-def _finish(work: Workdir, manifest: Manifest, keep: bool) -> None:
-    work.finish(manifest, keep=keep)
+def limits_of(intent: ExecutionRequested, ctx: Context) -> Limits:
+    """What was asked for, cut to the time that the run has left."""
+    if ctx.deadline is None:
+        return intent.limits
+    return msgspec.structs.replace(intent.limits, seconds=max(0.0, min(intent.limits.seconds, ctx.deadline)))
+
+
+def settle(
+    event: Event,
+    ctx: Context,
+    work: Workdir,
+    ended: processes.Ended,
+    limits: Limits,
+    sampled: int,
+    python: Interpreter,
+    *,
+    keep: bool,
+    **facts: Any,
+) -> Result:
+    """After the end of a program: take its files, say what came of it, and record that durably before anybody is told.
+    `facts` replace fields of the result."""
+    task, intent = ctx.started.task, event.payload
+    assert isinstance(intent, ExecutionRequested)
+    collected = outputs.collect(work.box, ctx.artifacts, limits.disk_mb << 20, task.metric.name)
+    streams = outputs.whole_streams(ended.whole, host_paths(work.box, python), ctx.artifacts)
+    payload = finished(intent, ended, collected, streams, limits, work, sampled, task.rows_train, python)
+    payload = msgspec.structs.replace(payload, **facts)
+    cost = Cost(seconds=round(ended.seconds, 4), cpu_seconds=round(ended.cpu_seconds, 4))
+    if payload.failure != "cancelled":
+        work.finish(Manifest(event.id, payload, cost), keep=keep)
+    return Result(payload, cost)
 
 
 def lay_out(work: Workdir, intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport) -> int:
