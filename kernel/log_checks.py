@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from gome.events import Draft, Head, RecordError, Sealed, follows, unseal
+from gome.events import Head, RecordError, Sealed, follows, unseal
 from gome.kernel.errors import Conflict, LogDamaged, OversizeRecord, UnknownRun, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,120}")
@@ -25,13 +25,13 @@ def check_name(what: str, value: str) -> str:
     return value
 
 
-def check_size(draft: Draft, size: int, limit: int) -> None:
-    """Raise `OversizeRecord` when `size` bytes (headers included) are more than `limit`."""
-    if size > limit:
-        kinds = ", ".join(sorted({s.type for s in draft.sayings}))
+def check_size(record: Sealed, limit: int, headers: int = 0) -> None:
+    """Raise `OversizeRecord` when a record and its headers have more than `limit` bytes."""
+    if (size := len(record.stored) + headers) > limit:
+        kinds = ", ".join(sorted({w.type for w in record.body.events}))
         raise OversizeRecord(
-            f"a record of run {draft.run} ({kinds}) has {size:,} bytes and at most {limit:,} fit into one message; "
-            "say less in one decision, or put long texts into Text fields, which are stored outside"
+            f"a record of run {record.body.run} ({kinds}) has {size:,} bytes and at most {limit:,} fit into one "
+            "message; say less in one decision, or put long texts into Text fields, which are stored outside"
         )
 
 
@@ -42,6 +42,22 @@ def check_place(record: Sealed, subject: str) -> str:
     if not subject.endswith(f".{body.tenant}.{body.run}.{body.lane}.{body.role}"):
         return f"it says that it is {body.lane} of {body.role}, but was written to {subject}"
     return ""
+
+
+def check_adopted(record: Sealed, head: Head) -> None:
+    """Raise `LogDamaged` unless a record that was sealed elsewhere comes right after `head` there; `UsageError` for
+    names that no log takes."""
+    check_name("run id", head.run)
+    check_name("role", record.body.role)
+    if reason := follows(record, head):
+        raise damaged(head, reason, "what is to be taken over")
+
+
+def check_same(stored: Sealed, record: Sealed, head: Head) -> Sealed:
+    """The stored copy of a record to take over; `Conflict` when it says the same and was sealed at another time."""
+    if stored.hash != record.hash:
+        raise conflict(record.body.run, head, stored.head)
+    return stored
 
 
 def check_next(stored: bytes, head: Head, revision: int, where: str, subject: str = "") -> Sealed:

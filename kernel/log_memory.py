@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
 from msgspec import structs
@@ -15,8 +15,10 @@ from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_checks import (
     RECORD_LIMIT,
     behind,
+    check_adopted,
     check_name,
     check_next,
+    check_same,
     check_size,
     conflict,
     unknown_run,
@@ -40,21 +42,29 @@ class MemoryLog:
 
     async def append(self, draft: Draft, head: Head) -> Sealed:
         """See `EventLog.append`."""
-        run = check_name("run id", draft.run)
+        check_name("run id", draft.run)
         check_name("role", draft.role)
-        if (revision := self._ids.get((run, draft.id))) is not None:
+        return self._store(draft.run, draft.id, head, lambda current: seal(draft, current, self._clock()))
+
+    async def adopt(self, record: Sealed, head: Head) -> Sealed:
+        """See `EventLog.adopt`."""
+        check_adopted(record, head)
+        return check_same(self._store(record.body.run, record.id, head, lambda current: record), record, head)
+
+    def _store(self, run: str, name: str, head: Head, sealed: Callable[[Head], Sealed]) -> Sealed:
+        if (revision := self._ids.get((run, name))) is not None:
             return unseal(self._stored[run][revision - 1], revision)
         current = self._heads.get(run, Head(run))
         if (current.seq, current.hash) != (head.seq, head.hash):
             if current.seq < head.seq:
                 raise behind(head, current, self.name)
             raise conflict(run, head, current)
-        record = seal(draft, current, self._clock())
-        check_size(draft, len(record.stored), self._limit)
+        record = sealed(current)
+        check_size(record, self._limit)
         self._stored.setdefault(run, []).append(record.stored)
         self._ends.setdefault(run, []).append(record.last)
         revision = len(self._stored[run])
-        self._ids[run, draft.id] = revision
+        self._ids[run, name] = revision
         record = structs.replace(record, revision=revision)
         self._heads[run] = record.head
         for event in self._waiting.get(run, ()):
