@@ -70,8 +70,8 @@ def rewrite(source: Path, target: Path, change: dict[str, bytes | None] | None =
             members.pop(name)
         else:
             members[name] = data
-    manifest = json.loads(members["manifest.json"])
     if named and "manifest.json" not in change:
+        manifest = json.loads(members["manifest.json"])
         manifest["members"] = [
             {"name": n, "size": len(d), "sha256": hashlib.sha256(d).hexdigest()}
             for n, d in members.items()
