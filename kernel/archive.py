@@ -1,7 +1,7 @@
 """The archive: runs in one portable file, and how its members are found even where it is damaged.
 
 An archive is a plain zip whose members are stored, never compressed, so that any zip tool reads it, the same runs give
-the same bytes on every machine, and a flipped bit costs one line. What its members are is said in `kernel/README.md`.
+the same bytes on every machine, and damage spoils nothing before it. `kernel/README.md` says what its members are.
 Here are the manifest and the reader of members; `archive_log` makes a log and a store of them, `archive_export` writes
 archives, `archive_import` takes them in. Nothing here trusts a byte: names that are no member of an archive's, sizes
 beyond the file's and repeated members are named in `problems` and passed over.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.argument("names", nargs=-1, metavar="RUN… FILE.gome")
-@click.option("--without-data", is_flag=True, help="Leave out tables and other files that runs read and wrote.")
+@click.option("--without-data", is_flag=True, help="Leave out files that runs read and wrote (verify names them).")
 @click.option("--with-grades", is_flag=True, help="Add hidden grades (whoever has the file sees them).")
 @click.option("--sign", "keyfile", type=click.Path(path_type=Path), metavar="KEYFILE", help="Sign it with a key.")
 @click.option("--new-key", type=click.Path(path_type=Path), metavar="FILE", help="Only make a key to sign with.")
