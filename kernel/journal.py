@@ -14,7 +14,7 @@ import re
 import threading
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,28 +65,22 @@ class Journal:
         self._lines = 0
         self._unended = False
 
-    def append(self, draft: Draft, head: Head, now: float, limit: int) -> Sealed:
-        """Append by compare-and-swap on (sequence, hash); see `EventLog.append`."""
-        return self._store(draft.run, draft.id, head, limit, lambda current: seal(draft, current, now))
-
-    def adopt(self, record: Sealed, head: Head, limit: int) -> Sealed:
-        """Append a sealed record like `append`; returns the run's record of the same id when there is one."""
-        return self._store(record.body.run, record.id, head, limit, lambda current: record)
-
-    def _store(self, run: str, name: str, head: Head, limit: int, sealed: Callable[[Head], Sealed]) -> Sealed:
+    def append(self, draft: Draft, head: Head, now: float, limit: int, sealed: Sealed | None = None) -> Sealed:
+        """Append by compare-and-swap on (sequence, hash); see `EventLog.append`. `sealed` is the draft's record if it
+        was sealed elsewhere."""
         with self._lock, self._open_locked() as file:
             self._refresh(file)
-            current = self._head(file, run)
-            self._check_whole(run, current)
-            index = self._runs.get(run, _Index())
-            if (known := self._named(file, index, name)) is not None:
+            current = self._head(file, draft.run)
+            self._check_whole(draft.run, current)
+            index = self._runs.get(draft.run, _Index())
+            if (known := self._named(file, index, draft.id)) is not None:
                 return known
             if (current.seq, current.hash) != (head.seq, head.hash):
                 if current.seq < head.seq:
                     raise behind(head, current, str(self.path))
-                raise conflict(run, head, current)
-            record = sealed(current)
-            check_size(record, limit)
+                raise conflict(draft.run, head, current)
+            record = sealed or seal(draft, current, now)
+            check_size(draft, len(record.stored), limit)
             os.ftruncate(file, self._seen)
             os.lseek(file, self._seen, os.SEEK_SET)
             _write(file, (b"\n" if self._unended else b"") + record.stored + b"\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from gome.events import Head, RecordError, Sealed, follows, unseal
+from gome.events import Draft, Head, RecordError, Saying, Sealed, follows, unseal
 from gome.kernel.errors import Conflict, LogDamaged, OversizeRecord, UnknownRun, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,120}")
@@ -25,13 +25,13 @@ def check_name(what: str, value: str) -> str:
     return value
 
 
-def check_size(record: Sealed, limit: int, headers: int = 0) -> None:
-    """Raise `OversizeRecord` when a record and its headers have more than `limit` bytes."""
-    if (size := len(record.stored) + headers) > limit:
-        kinds = ", ".join(sorted({w.type for w in record.body.events}))
+def check_size(draft: Draft, size: int, limit: int) -> None:
+    """Raise `OversizeRecord` when `size` bytes (headers included) are more than `limit`."""
+    if size > limit:
+        kinds = ", ".join(sorted({s.type for s in draft.sayings}))
         raise OversizeRecord(
-            f"a record of run {record.body.run} ({kinds}) has {size:,} bytes and at most {limit:,} fit into one "
-            "message; say less in one decision, or put long texts into Text fields, which are stored outside"
+            f"a record of run {draft.run} ({kinds}) has {size:,} bytes and at most {limit:,} fit into one message; "
+            "say less in one decision, or put long texts into Text fields, which are stored outside"
         )
 
 
@@ -44,13 +44,17 @@ def check_place(record: Sealed, subject: str) -> str:
     return ""
 
 
-def check_adopted(record: Sealed, head: Head) -> None:
-    """Raise `LogDamaged` unless a record that was sealed elsewhere comes right after `head` there; `UsageError` for
-    names that no log takes."""
+def check_adopted(record: Sealed, head: Head) -> Draft:
+    """The draft of a record that was sealed elsewhere and that is to come right behind `head`. Raises `LogDamaged` when
+    it does not belong there, `UsageError` for names that no log takes."""
+    body = record.body
     check_name("run id", head.run)
-    check_name("role", record.body.role)
+    check_name("role", body.role)
     if reason := follows(record, head):
         raise damaged(head, reason, "what is to be taken over")
+    names = ("run", "lane", "role", "writer", "answers", "decider", "seen", "tenant", "flags", "attempt", "origin")
+    sayings = tuple(Saying(w.id, w.type, w.tv, bytes(w.payload), w.cause, w.corr, w.cost) for w in body.events)
+    return Draft(sayings=sayings, **{name: getattr(body, name) for name in names})
 
 
 def check_same(stored: Sealed, record: Sealed, head: Head) -> Sealed:

@@ -17,7 +17,15 @@ from anyio import to_thread
 from gome.events import Draft, Head, Sealed
 from gome.kernel.journal import Journal
 from gome.kernel.log import Clock, Known, run_by_run
-from gome.kernel.log_checks import RECORD_LIMIT, behind, check_adopted, check_name, check_next, check_same, unknown_run
+from gome.kernel.log_checks import (
+    RECORD_LIMIT,
+    behind,
+    check_adopted,
+    check_name,
+    check_next,
+    check_same,
+    unknown_run,
+)
 
 _CHUNK = 4 * 1024 * 1024
 
@@ -45,19 +53,18 @@ class FileLog:
         check_name("role", draft.role)
         journal = self._journal(draft.run)
         record = await to_thread.run_sync(journal.append, draft, head, self._clock(), self._limit)
-        self._wake(draft.run)
+        for event in self._waiting.get(draft.run, ()):
+            event.set()
         return record
 
     async def adopt(self, record: Sealed, head: Head) -> Sealed:
         """See `EventLog.adopt`."""
-        check_adopted(record, head)
-        stored = await to_thread.run_sync(self._journal(head.run).adopt, record, head, self._limit)
-        self._wake(head.run)
-        return check_same(stored, record, head)
-
-    def _wake(self, run: str) -> None:
-        for event in self._waiting.get(run, ()):
+        draft = check_adopted(record, head)
+        journal = self._journal(draft.run)
+        stored = await to_thread.run_sync(journal.append, draft, head, self._clock(), self._limit, record)
+        for event in self._waiting.get(draft.run, ()):
             event.set()
+        return check_same(stored, record, head)
 
     async def read(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.read`."""

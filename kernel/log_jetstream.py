@@ -89,38 +89,32 @@ class JetStreamLog:
         The draft's own record is looked for behind `head`, and for two minutes by the server wherever it is. Who
         appends later than that must have folded the run up to `head` and know that the draft is not in it.
         """
-        if draft.tenant != self._tenant:
-            raise UsageError(f"this log belongs to tenant {self._tenant}, the draft to {draft.tenant}")
-        check_name("run id", draft.run)
-        check_name("role", draft.role)
-        await self._prepare()
-        return await self._store(seal(draft, head, self._clock()), draft.id, head)
+        return await self._append(draft, head, None)
 
     async def adopt(self, record: Sealed, head: Head) -> Sealed:
         """See `EventLog.adopt`."""
-        check_adopted(record, head)
-        if record.body.tenant != self._tenant:
-            raise UsageError(
-                f"run {head.run} was recorded for tenant {record.body.tenant} and this log belongs to {self._tenant}; "
-                f"set GOME_TENANT={record.body.tenant}"
-            )
-        await self._prepare()
-        return check_same(await self._store(record, record.id, head), record, head)
+        return check_same(await self._append(check_adopted(record, head), head, record), record, head)
 
-    async def _store(self, record: Sealed, name: str, head: Head) -> Sealed:
-        body = record.body
-        subject = f"{self._prefix}.{self._tenant}.{body.run}.{body.lane}.{body.role}"
+    async def _append(self, draft: Draft, head: Head, sealed: Sealed | None) -> Sealed:
+        if draft.tenant != self._tenant:
+            what = f"run {draft.run}, which is taken over," if sealed else "the draft"
+            raise UsageError(f"this log belongs to tenant {self._tenant}, {what} to {draft.tenant}")
+        names = [check_name(what, value) for what, value in (("run id", draft.run), ("role", draft.role))]
+        await self._prepare()
+        record = sealed or seal(draft, head, self._clock())
+        subject = f"{self._prefix}.{self._tenant}.{names[0]}.{draft.lane}.{names[1]}"
         headers = {
             "Nats-Expected-Last-Subject-Sequence": str(head.revision),
-            "Nats-Expected-Last-Subject-Sequence-Subject": self._filter(body.run),
+            "Nats-Expected-Last-Subject-Sequence-Subject": self._filter(draft.run),
             # The window of remembered ids is the stream's, not the tenant's.
-            "Nats-Msg-Id": f"{self._tenant}.{name}",
+            "Nats-Msg-Id": f"{self._tenant}.{draft.id}",
         }
-        check_size(record, self._connection.max_payload * 3 // 4, headers_size(headers))
-        with self._live.appending(body.run):
-            return await self._publish(record, name, head, subject, headers)
+        limit = self._connection.max_payload * 3 // 4
+        check_size(draft, headers_size(headers) + len(record.stored), limit)
+        with self._live.appending(draft.run):
+            return await self._publish(draft, head, record, subject, headers)
 
-    async def _publish(self, record: Sealed, name: str, head: Head, subject: str, headers: dict[str, str]) -> Sealed:
+    async def _publish(self, draft: Draft, head: Head, record: Sealed, subject: str, headers: dict[str, str]) -> Sealed:
         """Publish until the outcome is known. Publishing the same record on the same head again is harmless: the
         compare-and-swap lets at most one of the copies in."""
         loop = asyncio.get_running_loop()
@@ -130,61 +124,61 @@ class JetStreamLog:
             try:
                 answer = parse(await self._connection.request(subject, record.stored, headers))
                 if answer.get("duplicate"):
-                    return await self._duplicate(name, head, answer["seq"])
+                    return await self._duplicate(draft, head, answer["seq"])
                 return msgspec.structs.replace(record, revision=answer["seq"])
             except ApiError as error:
                 if error.code == 0 and error.status == 503:
                     # Nobody listens on the subject: JetStream is starting, or the stream is gone.
                     self._prepared = False
                 elif error.code not in _WRONG_LAST:
-                    raise LogUnreachable(f"{self.name} refuses a record of run {head.run}: {error}") from error
+                    raise LogUnreachable(f"{self.name} refuses a record of run {draft.run}: {error}") from error
                 reason: LogUnreachable | ApiError = error
             except Unanswered as error:
                 sent = True
                 reason = error
             except LogUnreachable as error:
                 if sent:
-                    raise self._unknown(head.run, error) from error
+                    raise self._unknown(draft, error) from error
                 raise
-            if (landed := await self._landed(name, head, sent)) is not None:
+            if (landed := await self._landed(draft, head, sent)) is not None:
                 return landed
             if loop.time() >= until:
                 if sent:
-                    raise self._unknown(head.run, reason) from reason
-                raise LogUnreachable(f"{self.name} does not take a record of run {head.run}: {reason}") from reason
+                    raise self._unknown(draft, reason) from reason
+                raise LogUnreachable(f"{self.name} does not take a record of run {draft.run}: {reason}") from reason
             # The head has not moved: the refusal was spurious, or the record never arrived.
             await asyncio.sleep(random.uniform(0.002, 0.02))
 
-    async def _landed(self, name: str, head: Head, sent: bool) -> Sealed | None:
-        """The record of this id if it is in the log behind `head`, None if the head has not moved, else `Conflict`."""
+    async def _landed(self, draft: Draft, head: Head, sent: bool) -> Sealed | None:
+        """The draft's record if it is in the log behind `head`, None if the head has not moved, else `Conflict`."""
         try:
-            end = await self.head(head.run)
+            end = await self.head(draft.run)
             if end.seq < head.seq:
                 raise behind(head, end, self.name)
             if end.revision == head.revision:
                 return None
-            async with aclosing(self._fetch(head.run, head.revision + 1, end.revision)) as tail:
+            async with aclosing(self._fetch(draft.run, head.revision + 1, end.revision)) as tail:
                 async for revision, stored, _ in tail:
                     with suppress(RecordError):
                         record = unseal(stored, revision)
-                        if record.id == name:
+                        if record.id == draft.id:
                             return record
         except LogUnreachable as error:
             if sent:
-                raise self._unknown(head.run, error) from error
+                raise self._unknown(draft, error) from error
             raise
-        raise conflict(head.run, head, end)
+        raise conflict(draft.run, head, end)
 
-    def _unknown(self, run: str, error: Exception) -> AppendUnknown:
+    def _unknown(self, draft: Draft, error: Exception) -> AppendUnknown:
         return AppendUnknown(
-            f"a record of run {run} may or may not be in {self.name}: {error}; appending it again is safe"
+            f"a record of run {draft.run} may or may not be in {self.name}: {error}; appending it again is safe"
         )
 
-    async def _duplicate(self, name: str, head: Head, revision: int) -> Sealed:
-        """The record that the server remembers under an id."""
+    async def _duplicate(self, draft: Draft, head: Head, revision: int) -> Sealed:
+        """The record that the server remembers under the draft's id."""
         answer = await self._connection.api(f"STREAM.MSG.GET.{self._stream}", {"seq": revision})
         record = unseal(base64.b64decode(answer["message"].get("data", "")), revision)
-        if record.id != name:
+        if record.id != draft.id:
             raise damaged(head, f"the server takes record {revision} for the one to append", self.name)
         return record
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 from msgspec import structs
@@ -42,29 +42,28 @@ class MemoryLog:
 
     async def append(self, draft: Draft, head: Head) -> Sealed:
         """See `EventLog.append`."""
-        check_name("run id", draft.run)
-        check_name("role", draft.role)
-        return self._store(draft.run, draft.id, head, lambda current: seal(draft, current, self._clock()))
+        return self._append(draft, head, None)
 
     async def adopt(self, record: Sealed, head: Head) -> Sealed:
         """See `EventLog.adopt`."""
-        check_adopted(record, head)
-        return check_same(self._store(record.body.run, record.id, head, lambda current: record), record, head)
+        return check_same(self._append(check_adopted(record, head), head, record), record, head)
 
-    def _store(self, run: str, name: str, head: Head, sealed: Callable[[Head], Sealed]) -> Sealed:
-        if (revision := self._ids.get((run, name))) is not None:
+    def _append(self, draft: Draft, head: Head, sealed: Sealed | None) -> Sealed:
+        run = check_name("run id", draft.run)
+        check_name("role", draft.role)
+        if (revision := self._ids.get((run, draft.id))) is not None:
             return unseal(self._stored[run][revision - 1], revision)
         current = self._heads.get(run, Head(run))
         if (current.seq, current.hash) != (head.seq, head.hash):
             if current.seq < head.seq:
                 raise behind(head, current, self.name)
             raise conflict(run, head, current)
-        record = sealed(current)
-        check_size(record, self._limit)
+        record = sealed or seal(draft, current, self._clock())
+        check_size(draft, len(record.stored), self._limit)
         self._stored.setdefault(run, []).append(record.stored)
         self._ends.setdefault(run, []).append(record.last)
         revision = len(self._stored[run])
-        self._ids[run, name] = revision
+        self._ids[run, draft.id] = revision
         record = structs.replace(record, revision=revision)
         self._heads[run] = record.head
         for event in self._waiting.get(run, ()):
