@@ -188,13 +188,13 @@ async def grades(connection: Connection, run: str) -> dict[str, SubmissionGraded
     runs = await lineage(connection.log, run) if known else [(run, None)]
     shared = await _answered(connection.log, run, runs[-2][1] or 0) if len(runs) > 1 else set()
     for name, _ in reversed(runs):
-        async for cause, grade in _graded(connection.vault, name):
+        async for cause, grade in graded(connection.vault, name):
             if name == run or cause in shared:
                 found.setdefault(grade.attempt, grade)
     return found
 
 
-async def _graded(vault: EventLog, run: str) -> AsyncIterator[tuple[str, SubmissionGraded]]:
+async def graded(vault: EventLog, run: str) -> AsyncIterator[tuple[str, SubmissionGraded]]:
     """The grades of one chain, each with the intent that it belongs to."""
     if (await vault.head(run)).seq == 0:
         return

@@ -116,6 +116,9 @@ async def plan(
     known = {p.name for p in before.plugins} or {p.name for p in plugins_of(before)}
     everywhere = bool({"seed", "budget", "traces", "capacity"} & set(values)) or any(t in others for t in TABLES)
     replaced = [p for p in plugins if p.name not in known or p.name in others or (everywhere and _takes_part(p))]
+    if any(p.role == "mutator" for p in replaced) and roles.get("mutator") != before.roles.get("mutator"):
+        # What a judge awaits of a mutator that is gone never comes.
+        replaced += [p for p in plugins if p.role == "judge" and p not in replaced and _reads(p, RunForked)]
     diverged = await _diverging(log, request.parent, where.head.seq, plugins, parent, replaced, resolve)
     replaced += [p for p in plugins if p.name in diverged]
     forked = RunForked(

@@ -12,7 +12,7 @@ import datetime
 import platform
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -28,17 +28,19 @@ from gome.events import (
     Budget,
     PluginPin,
     PluginsChanged,
+    RunForked,
     RunStarted,
+    SubmissionGraded,
     Task,
     event_id,
 )
 from gome.kernel.appender import Scribe
-from gome.kernel.connect import Connection, Vaults
+from gome.kernel.connect import Connection, Vaults, graded
 from gome.kernel.discovery import OPTIONAL_ROLES, OWN, RUN_ROLES, choose, codec_for, discover, fallbacks_of, pin
 from gome.kernel.effects import Workshop
 from gome.kernel.elsewhere import Elsewhere
-from gome.kernel.errors import UnknownRun, UsageError
-from gome.kernel.fork import descent
+from gome.kernel.errors import Forbidden, UnknownRun, UsageError
+from gome.kernel.fork import descent, lineage
 from gome.kernel.history import commits, first_of
 from gome.kernel.live import LiveRun
 from gome.kernel.loop import TABLES
@@ -98,7 +100,8 @@ class Request:
 @dataclass
 class Launch:
     """A run that is ready to be driven by this process. `fresh` is False when the log knew it already; `findings` are
-    those of the leak check, for a fresh one."""
+    those of the leak check, for a fresh one. `record` goes on with a fork on its parent's recorded results and returns
+    why it has to go live ("": it is finished)."""
 
     run: str
     live: LiveRun
@@ -107,13 +110,18 @@ class Launch:
     fresh: bool
     findings: Sequence[Finding] = ()
     lease: KvLease | None = None
+    record: Callable[[], Awaitable[str]] | None = None
 
     async def drive(self) -> RunState:
         """Drive the run until it is finished or suspended, or until another machine has taken it over."""
         async with anyio.create_task_group() as group:
             if self.lease is not None:
                 group.start_soon(self._yield_to_others, self.lease)
-            await self.session.drive(new_nonce, resume=not self.fresh)
+            if self.record is None:
+                await self.session.drive(new_nonce, resume=not self.fresh)
+            elif why := await self.record():
+                self.session.tell(f"live from event {self.live.state.head.seq + 1} on: {why}")
+                await self.session.drive(new_nonce, resume=True, reason=why)
             group.cancel_scope.cancel()
         return self.live.state
 
@@ -372,7 +380,29 @@ class Launcher:
         await begin(c.log, run, where, planned.forked, codec, c.artifacts, c.tenant)
         launch = await self.resume(run, unsafe=request.unsafe)
         launch.fresh = True
+        if request.substitute:
+            launch.record = await self._on_record(launch, planned.forked)
         return launch
+
+    async def _on_record(self, launch: Launch, forked: RunForked) -> Callable[[], Awaitable[str]]:
+        """What drives a fork on its parent's record; grades of scores that it takes over are taken over as well."""
+        from gome.kernel.prerecorded import Prerecorded
+
+        c = self.connection
+        known: dict[str, SubmissionGraded] = {}
+        with contextlib.suppress(Forbidden):  # whoever may not read grades cannot take them over
+            for run, _ in await lineage(c.log, forked.parent):
+                async for cause, grade in graded(c.vault, run):
+                    known.setdefault(cause, grade)
+        vaults = Vaults(c)
+
+        async def take_over(theirs: str, ours: str, attempt: str) -> None:
+            if (grade := known.get(theirs)) is not None:
+                grade = msgspec.structs.replace(grade, attempt=attempt or grade.attempt)
+                await vaults.of(launch.run, ours).record(grade)
+
+        record = Prerecorded(launch.live, forked, take_over)
+        return lambda: record.perform(c.log)
 
     async def _pins(self, launch: Launch, started: RunStarted) -> None:
         """Say so when plugins differ from their pins although they decided everything the same way."""

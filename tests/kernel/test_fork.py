@@ -28,6 +28,7 @@ from gome.kernel.forking import begin, place
 from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Plugin
+from gome.kernel.prerecorded import Prerecorded
 from gome.kernel.replay import Verdict, Verifier
 from gome.kernel.state import RunState
 from gome.kernel.substitute import substitute
@@ -277,3 +278,36 @@ async def test_a_run_that_was_imported_cannot_be_forked() -> None:
     await live.commit(live.scribe.draft("import", "importer", "file", [said]))
     with pytest.raises(UsageError, match="was imported: nobody decided it here"):
         await place(bench.log, "imported", 1)
+
+
+async def untaken(theirs: str, ours: str, attempt: str) -> None:
+    """Nobody has graded anything."""
+
+
+async def test_an_unchanged_fork_on_recorded_results_takes_its_parents_course_and_performs_nothing() -> None:
+    bench = Bench()
+    digest = await bench.record()
+    parent = await bench.events("parent")
+    for at in (await bench.ends("parent"))[:-1]:
+        run = f"child{at}"
+        live = await bench.fork("parent", at, run, substitute=True)
+        record = Prerecorded(live, live.state.trajectory.forks[0], untaken)
+        assert await record.perform(bench.log) == "" and state_digest(live.state) == digest
+        events = [e for e in await bench.events(run) if e.type != "RunForked"]
+        assert [(e.id, e.raw, e.ts, e.active) for e in events] == [(e.id, e.raw, e.ts, e.active) for e in parent]
+        assert (await bench.verify(run, toy.PLUGINS)).ok
+
+
+async def test_on_recorded_results_another_search_goes_live_at_its_first_own_question() -> None:
+    bench = Bench()
+    await bench.record()
+    planned = [e.seq for e in await bench.events("parent") if isinstance(e.payload, StepPlanned)]
+    at = planned[2]
+    live = await bench.fork("parent", at, "child", OTHERS, replaced=("toy-greedy",), substitute=True)
+    record = Prerecorded(live, live.state.trajectory.forks[0], untaken)
+    why = await record.perform(bench.log)
+    assert why.startswith("the record of parent has no answer for ExecutionRequested of g4 at event")
+    assert record.answered == 3, "what was open at the fork had been answered in the parent"
+    assert {f.event.payload.attempt for f in live.state.open.values()} == {"g4"}  # type: ignore[union-attr]
+    await bench.go(live)
+    assert (await bench.verify("child", OTHERS, toy.PLUGINS)).ok
