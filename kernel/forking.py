@@ -27,6 +27,9 @@ from gome.kernel.settings_plugins import merged, plugin_settings
 from gome.kernel.start import Request, plugins_of, resolve_settings
 from gome.kernel.state import RunState
 
+_THINKING = ("reasoner", "memory", "mutator", "completion")
+"""Roles that go by the tables of `gome.kernel.loop`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ForkRequest:
@@ -55,11 +58,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Plan:
-    """The fork's first event, its plugins, and what is to be said about it."""
+    """The fork's first event, its plugins, what its prefix descends from, those of its plugins that perform otherwise
+    than the parent's did (`others`), and what is to be said about it."""
 
     forked: RunForked
     plugins: list[Plugin]
     descent: Descent
+    others: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
 
 
@@ -114,8 +119,15 @@ async def plan(
     }
     values = {k: v for k, v in values.items() if v is not None and v != getattr(before, k)}
     known = {p.name for p in before.plugins} or {p.name for p in plugins_of(before)}
-    everywhere = bool({"seed", "budget", "traces", "capacity"} & set(values)) or any(t in others for t in TABLES)
-    replaced = [p for p in plugins if p.name not in known or p.name in others or (everywhere and _takes_part(p))]
+    everywhere = bool({"seed", "budget", "traces", "capacity"} & set(values))
+    tables_changed = any(table in others for table in TABLES)
+    replaced = [
+        p
+        for p in plugins
+        if p.name not in known
+        or p.name in others
+        or (_takes_part(p) and (everywhere or (tables_changed and p.role in _THINKING)))
+    ]
     if any(p.role == "mutator" for p in replaced) and roles.get("mutator") != before.roles.get("mutator"):
         # What a judge awaits of a mutator that is gone never comes.
         replaced += [p for p in plugins if p.role == "judge" and p not in replaced and _reads(p, RunForked)]
@@ -140,7 +152,10 @@ async def plan(
     ]
     if not replaced and not others and not values:
         told.append("nothing is changed: the fork goes on as its parent did" + _how(request.substitute))
-    return Plan(forked, plugins, parent, tuple(told))
+    # Beside an intent's arguments they are handed these tables, the seed, and the share of the budget that is used.
+    thinking = _THINKING if everywhere or tables_changed else ()
+    performing = [p.name for p in plugins if p.name not in known or p.name in others or p.role in thinking]
+    return Plan(forked, plugins, parent, tuple(performing), tuple(told))
 
 
 def _how(substitute: bool) -> str:

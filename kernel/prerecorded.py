@@ -3,13 +3,13 @@
 The parent's records behind the fork are the timetable. Its decisions are taken when it took them, by whoever decides
 here; effects are answered by the recorded result of the same arguments (argument digest, n-th occurrence), with their
 children, notes and costs, in recorded order and with recorded times. The first intent without an answer in the record
-ends it: from there on the run is live, and `RunResumed` says so. Called by `Launch.drive`, before anything is performed.
+ends it: from there on the run is live, and `RunResumed` says so. Called by `Launch.drive`, before anything is begun.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,12 +70,16 @@ class _Asked:
 
 
 class Prerecorded:
-    """Drives one fork on its parent's record. `perform` returns why it ended ("": the run is finished)."""
+    """Drives one fork on its parent's record. `perform` returns why it ended ("": the run is finished). `others` are
+    plugins that would perform otherwise than the parent's did: what they perform is not answered from its record."""
 
-    def __init__(self, live: LiveRun, forked: RunForked, graded: Graded) -> None:
+    def __init__(self, live: LiveRun, forked: RunForked, graded: Graded, others: Collection[str] = ()) -> None:
         self.live = live
         self.forked = forked
         self.graded = graded
+        self.others = {
+            e.intent.__name__ for c in live.state.cursors if c.plugin.name in others for e in c.plugin.effects
+        }
         codec = live.state.codec
         # The process that a record names is who wrote it: here the parent's record did.
         self.scribe = Scribe(live.run, codec, live.scribe.artifacts, f"record of {forked.parent}", live.scribe.tenant)
@@ -141,9 +145,11 @@ class Prerecorded:
                 continue
             wire = self.results.get(key)
             called_off = wire is not None and wire.type == EffectCancelled.__name__ and not found.cancel
+            attempt = getattr(found.event.payload, "attempt", "")
+            what = f"{found.event.type}{f' of {attempt}' if attempt else ''} at event {found.event.seq}"
+            if found.event.type in self.others:
+                return f"{what} is performed otherwise here than in {self.forked.parent}"
             if wire is None or called_off:
-                attempt = getattr(found.event.payload, "attempt", "")
-                what = f"{found.event.type}{f' of {attempt}' if attempt else ''} at event {found.event.seq}"
                 return f"the record of {self.forked.parent} has no answer for {what}"
         return ""
 

@@ -28,7 +28,6 @@ from gome.events import (
     Budget,
     PluginPin,
     PluginsChanged,
-    RunForked,
     RunStarted,
     SubmissionGraded,
     Task,
@@ -56,7 +55,7 @@ from gome.kernel.state import RunState
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
 
 if TYPE_CHECKING:
-    from gome.kernel.forking import ForkRequest
+    from gome.kernel.forking import ForkRequest, Plan
     from gome.kernel.lease import KvLease
 
 DEFAULT_SECONDS = 180.0
@@ -120,7 +119,6 @@ class Launch:
             if self.record is None:
                 await self.session.drive(new_nonce, resume=not self.fresh)
             elif why := await self.record():
-                self.session.tell(f"live from event {self.live.state.head.seq + 1} on: {why}")
                 await self.session.drive(new_nonce, resume=True, reason=why)
             group.cancel_scope.cancel()
         return self.live.state
@@ -381,17 +379,17 @@ class Launcher:
         launch = await self.resume(run, unsafe=request.unsafe)
         launch.fresh = True
         if request.substitute:
-            launch.record = await self._on_record(launch, planned.forked)
+            launch.record = await self._on_record(launch, planned)
         return launch
 
-    async def _on_record(self, launch: Launch, forked: RunForked) -> Callable[[], Awaitable[str]]:
+    async def _on_record(self, launch: Launch, planned: Plan) -> Callable[[], Awaitable[str]]:
         """What drives a fork on its parent's record; grades of scores that it takes over are taken over as well."""
         from gome.kernel.prerecorded import Prerecorded
 
         c = self.connection
         known: dict[str, SubmissionGraded] = {}
         with contextlib.suppress(Forbidden):  # whoever may not read grades cannot take them over
-            for run, _ in await lineage(c.log, forked.parent):
+            for run, _ in await lineage(c.log, planned.forked.parent):
                 async for cause, grade in graded(c.vault, run):
                     known.setdefault(cause, grade)
         vaults = Vaults(c)
@@ -401,7 +399,7 @@ class Launcher:
                 grade = msgspec.structs.replace(grade, attempt=attempt or grade.attempt)
                 await vaults.of(launch.run, ours).record(grade)
 
-        record = Prerecorded(launch.live, forked, take_over)
+        record = Prerecorded(launch.live, planned.forked, take_over, planned.others)
         return lambda: record.perform(c.log)
 
     async def _pins(self, launch: Launch, started: RunStarted) -> None:

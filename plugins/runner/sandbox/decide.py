@@ -152,8 +152,9 @@ def _calls(state: State, event: Event) -> None:
     match event.payload:
         case CodeWritten(attempt=attempt) | CodeReviewed(ok=True, attempt=attempt):
             state.unanswered[attempt] = event
-        case ExecutionFinished(purpose="debug", ok=True, attempt=attempt):
-            state.unanswered[attempt] = event
+        case ExecutionFinished(purpose="debug", ok=True, attempt=attempt, program=program):
+            if _current(state, attempt, program):
+                state.unanswered[attempt] = event
         case (
             ExecutionRequested(attempt=attempt, purpose="debug" | "full")
             | ExecutionRefused(attempt=attempt)
@@ -257,7 +258,7 @@ def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
             answers.append(_request(state, code, debug=debug, left=left))
         elif found is not None:
             answers.append(found)
-    return answers
+    return tuple(answers)
 
 
 def _too_slow(state: State, done: ExecutionFinished, left: float | None) -> str:
