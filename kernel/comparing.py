@@ -1,7 +1,7 @@
 """Runs side by side: where two part, and what each came to. A reading of records and folds; printing is `cli.compare`.
 
-Two runs are compared event by event, by id and stored payload; what only says that a run was interrupted, taken up or
-forked is passed over, so that a fork that goes on as its parent did parts from it nowhere.
+Two runs are compared event by event, by what is said; what only says that a run was interrupted, taken up or forked, or
+which process works on something, is passed over, so that a fork that goes on as its parent did parts from it nowhere.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from msgspec import Struct
 
 from gome.events import (
     Codec,
+    EffectStarted,
+    EffectYielded,
     Event,
     Intent,
     PluginsChanged,
@@ -25,7 +27,7 @@ from gome.events import (
 from gome.kernel.log import EventLog
 from gome.kernel.results import Summary
 
-_PASSED_OVER = (RunForked, RunResumed, RunSuspended, PluginsChanged)
+_PASSED_OVER = (RunForked, RunResumed, RunSuspended, PluginsChanged, EffectStarted, EffectYielded)
 
 
 class Parting(Struct, frozen=True):
@@ -60,7 +62,7 @@ async def parting(log: EventLog, codec: Codec, run: str, other: str, resolve: Ca
 
 def _equal(codec: Codec, a: Event, b: Event) -> bool:
     """Whether two events say the same; of an intent that is what it asks for, not where in its run."""
-    if (a.id, a.type) != (b.id, b.type):
+    if a.type != b.type:
         return False
     if a.raw == b.raw or not isinstance(a.payload, Intent):
         return a.raw == b.raw

@@ -77,9 +77,8 @@ class Prerecorded:
         self.live = live
         self.forked = forked
         self.graded = graded
-        self.others = {
-            e.intent.__name__ for c in live.state.cursors if c.plugin.name in others for e in c.plugin.effects
-        }
+        plugins = [c.plugin for c in live.state.cursors]
+        self.others = {e.intent.__name__ for p in plugins if p.name in others for e in p.effects}
         codec = live.state.codec
         # The process that a record names is who wrote it: here the parent's record did.
         self.scribe = Scribe(live.run, codec, live.scribe.artifacts, f"record of {forked.parent}", live.scribe.tenant)
