@@ -27,6 +27,7 @@ from gome.events import (
     Ledger,
     Payload,
     RunFinished,
+    RunForked,
     RunStarted,
     SearchEnded,
     SelectionFailed,
@@ -53,6 +54,10 @@ class LifecycleSettings(Struct, frozen=True):
     reserve: Annotated[float, Meta(ge=0.0, le=0.5)] = RESERVE
 
 
+_ALARMS = ("selection", "end", "abandon")
+"""Alarms of this decider; others have their own."""
+
+
 @dataclass
 class _Life:
     ledger: Ledger = field(default_factory=Ledger)
@@ -63,6 +68,7 @@ class _Life:
     stopped: bool = False
     exhausted: set[str] = field(default_factory=set)
     selected: SubmissionSelected | None = None
+    alarms: dict[str, float] = field(default_factory=dict)
     closing: str | None = None
     finished: bool = False
 
@@ -78,6 +84,10 @@ def _evolve(state: _Life, event: Event) -> _Life:
         case RunStarted(budget=budget, settings=settings):
             state.seconds = budget.seconds
             state.reserve = float(settings.get("lifecycle", {}).get("reserve", RESERVE))
+        case AlarmRequested(name=name, at=at) if name in _ALARMS:
+            state.alarms[name] = at
+        case RunForked() if state.seconds is None:
+            state.alarms = dict.fromkeys(_ALARMS, -1.0)
         case StopRequested():
             state.stopped = True
         case SelectionStarted():
@@ -123,17 +133,22 @@ def _finish(state: _Life, reason: str) -> list[Payload]:
     return [RunFinished(outcome=outcome, reason=reason)]
 
 
+def _alarms(state: _Life) -> list[Payload]:
+    """The alarms that the budget of seconds wants and that nobody has asked for."""
+    if state.seconds is None:
+        return []
+    wanted = {"selection": round(state.seconds * (1 - state.reserve), 3), "end": state.seconds}
+    return [AlarmRequested(name=n, at=at) for n, at in wanted.items() if state.alarms.get(n) != at]
+
+
 def _decide(state: _Life, event: Event, draw: Draw) -> list[Payload]:
     if state.finished:
         return []
     match event.payload:
-        case RunStarted(budget=budget):
-            if budget.seconds is None:
-                return []
-            return [
-                AlarmRequested(name="selection", at=round(budget.seconds * (1 - state.reserve), 3)),
-                AlarmRequested(name="end", at=budget.seconds),
-            ]
+        case RunStarted() | RunForked():
+            return _alarms(state)
+        case AlarmRang(name=name, at=at) if at != state.alarms.get(name, at):
+            return []  # of a budget that a fork has replaced
         case StopRequested(reason=reason):
             return _select(state, reason or "asked to stop")
         case SearchEnded(reason=reason):

@@ -22,6 +22,8 @@ from anyio import to_thread
 
 from gome.events import (
     Attempt,
+    AttemptAccepted,
+    AttemptRejected,
     Challenge,
     Draw,
     EffectCancelled,
@@ -38,6 +40,7 @@ from gome.events import (
     RecallRequested,
     Recollection,
     ReflectionRequested,
+    RunForked,
     RunStarted,
     SelectionStarted,
     StepPlanned,
@@ -134,11 +137,12 @@ class Reasoner(Protocol):
 
 @dataclass
 class _Asking:
-    """Which steps wait for a proposal, and which are being proposed for."""
+    """Which steps wait for a proposal, which are being proposed for, and which are scored and not reflected on."""
 
     steps: dict[str, StepPlanned] = field(default_factory=dict)
     waiting: deque[str] = field(default_factory=deque)
     open: set[str] = field(default_factory=set)
+    scored: dict[str, None] = field(default_factory=dict)
     stopped: bool = False
 
 
@@ -238,6 +242,12 @@ def _evolve(state: _Asking, event: Event) -> _Asking:
                 state.waiting.remove(attempt)
         case HypothesisProposed(attempt=attempt) | ProposalFailed(attempt=attempt):
             state.open.discard(attempt)
+        case SubmissionScored(purpose="full", attempt=attempt) if attempt in state.steps:
+            state.scored[attempt] = None
+        case ReflectionRequested(attempt=attempt) | AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt):
+            state.scored.pop(attempt, None)
+            if isinstance(event.payload, AttemptRejected) and attempt in state.waiting:
+                state.waiting.remove(attempt)
         case (
             EffectFailed(kind="ProposalRequested", attempt=attempt)
             | EffectCancelled(kind="ProposalRequested", attempt=attempt)
@@ -269,6 +279,11 @@ def as_plugin(
         match event.payload:
             case SubmissionScored(purpose="full", attempt=attempt) if attempt in state.steps:
                 return [ReflectionRequested(attempt=attempt)]
+            case RunForked():
+                return [*(ReflectionRequested(attempt=name) for name in state.scored), *proposals(state)]
+        return proposals(state)
+
+    def proposals(state: _Asking) -> list[Payload]:
         if state.stopped or not state.waiting or (one_at_a_time and state.open):
             return []
         names = list(state.waiting)[: 1 if one_at_a_time else None]
@@ -300,8 +315,20 @@ def as_plugin(
             EffectFailed,
             EffectCancelled,
             SelectionStarted,
+            ReflectionRequested,
+            AttemptAccepted,
+            AttemptRejected,
+            RunForked,
         ),
-        answers=(MemoryRecalled, HypothesisProposed, ProposalFailed, SubmissionScored, EffectFailed, EffectCancelled),
+        answers=(
+            MemoryRecalled,
+            HypothesisProposed,
+            ProposalFailed,
+            SubmissionScored,
+            EffectFailed,
+            EffectCancelled,
+            RunForked,
+        ),
         initial=_Asking,
         evolve=_evolve,
         decide=decide,

@@ -56,14 +56,14 @@ class Session:
         self._suspending: str = ""
         self._suspended_by_us = False
 
-    async def drive(self, nonce: Callable[[], str], *, resume: bool = False) -> None:
+    async def drive(self, nonce: Callable[[], str], *, resume: bool = False, reason: str = "") -> None:
         """Decide and perform until the run is finished or suspended. `nonce` makes ids for commands of our own. With
-        `resume` the log says first that somebody goes on, which keeps the gap out of the active time."""
+        `resume` the log says first that somebody goes on, and why, which keeps the gap out of the active time."""
         state = self.live.state
         raised: Answer | None = None
         self._tidy_spool()
         if resume:
-            await self.command(RunResumed(), nonce(), resumes=True)
+            await self.command(RunResumed(reason=reason), nonce(), resumes=True)
         async with anyio.create_task_group() as group:
             group.start_soon(self.live.follow)
             if self._make_relay and state.started and "queue" in state.started.performers.values():

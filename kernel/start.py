@@ -12,7 +12,7 @@ import datetime
 import platform
 import secrets
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
@@ -29,15 +29,17 @@ from gome.events import (
     PluginPin,
     PluginsChanged,
     RunStarted,
+    SubmissionGraded,
     Task,
     event_id,
 )
 from gome.kernel.appender import Scribe
-from gome.kernel.connect import Connection, Vaults
+from gome.kernel.connect import Connection, Vaults, graded
 from gome.kernel.discovery import OPTIONAL_ROLES, OWN, RUN_ROLES, choose, codec_for, discover, fallbacks_of, pin
 from gome.kernel.effects import Workshop
 from gome.kernel.elsewhere import Elsewhere
-from gome.kernel.errors import UnknownRun, UsageError
+from gome.kernel.errors import Forbidden, UnknownRun, UsageError
+from gome.kernel.fork import descent, lineage
 from gome.kernel.history import commits, first_of
 from gome.kernel.live import LiveRun
 from gome.kernel.loop import TABLES
@@ -53,6 +55,7 @@ from gome.kernel.state import RunState
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
 
 if TYPE_CHECKING:
+    from gome.kernel.forking import ForkRequest, Plan
     from gome.kernel.lease import KvLease
 
 DEFAULT_SECONDS = 180.0
@@ -96,7 +99,8 @@ class Request:
 @dataclass
 class Launch:
     """A run that is ready to be driven by this process. `fresh` is False when the log knew it already; `findings` are
-    those of the leak check, for a fresh one."""
+    those of the leak check, for a fresh one. `record` goes on with a fork on its parent's recorded results and returns
+    why it has to go live ("": it is finished)."""
 
     run: str
     live: LiveRun
@@ -105,13 +109,17 @@ class Launch:
     fresh: bool
     findings: Sequence[Finding] = ()
     lease: KvLease | None = None
+    record: Callable[[], Awaitable[str]] | None = None
 
     async def drive(self) -> RunState:
         """Drive the run until it is finished or suspended, or until another machine has taken it over."""
         async with anyio.create_task_group() as group:
             if self.lease is not None:
                 group.start_soon(self._yield_to_others, self.lease)
-            await self.session.drive(new_nonce, resume=not self.fresh)
+            if self.record is None:
+                await self.session.drive(new_nonce, resume=not self.fresh)
+            elif why := await self.record():
+                await self.session.drive(new_nonce, resume=True, reason=why)
             group.cancel_scope.cancel()
         return self.live.state
 
@@ -339,8 +347,12 @@ class Launcher:
         lease = await self.own(run)
         plugins = plugins_of(started)
         c = self.connection
+        joined = (await descent(c.log, run)).joined
         state = await restored(
-            c.snapshots, c.log, plugins, lambda: RunState(run, codec_for(plugins), plugins, c.artifacts.text)
+            c.snapshots,
+            c.log,
+            plugins,
+            lambda: RunState(run, codec_for(plugins), plugins, c.artifacts.text, joined=joined),
         )
         launch = self._launch(run, plugins, fresh=False, unsafe=unsafe, capacity=started.capacity, state=state)
         launch.lease = lease
@@ -348,6 +360,47 @@ class Launcher:
         if launch.live.state.finished is None:
             await self._pins(launch, started)
         return launch
+
+    async def fork(self, request: ForkRequest, say: Callable[[str], None]) -> Launch:
+        """Start a run that shares another one's record up to a position and goes on by itself; `say` is told what a
+        person should know. Raises `UnknownRun`, `UsageError`, `PluginError`."""
+        from gome.kernel.forking import begin, place, plan
+
+        c = self.connection
+        where = await place(c.log, request.parent, request.at)
+        planned = await plan(c.log, request, where, discover(), c.artifacts.text)
+        for text in planned.told:
+            say(text)
+        run = request.run or new_run_id(planned.descent.root.task.name, c.time.now())
+        if (await c.log.head(run)).seq:
+            raise UsageError(f"there is a run {run} already: name the fork otherwise with --run")
+        codec = codec_for(planned.plugins)
+        await begin(c.log, run, where, planned.forked, codec, c.artifacts, c.tenant)
+        launch = await self.resume(run, unsafe=request.unsafe)
+        launch.fresh = True
+        if request.substitute:
+            launch.record = await self._on_record(launch, planned)
+        return launch
+
+    async def _on_record(self, launch: Launch, planned: Plan) -> Callable[[], Awaitable[str]]:
+        """What drives a fork on its parent's record; grades of scores that it takes over are taken over as well."""
+        from gome.kernel.prerecorded import Prerecorded
+
+        c = self.connection
+        known: dict[str, SubmissionGraded] = {}
+        with contextlib.suppress(Forbidden):  # whoever may not read grades cannot take them over
+            for run, _ in await lineage(c.log, planned.forked.parent):
+                async for cause, grade in graded(c.vault, run):
+                    known.setdefault(cause, grade)
+        vaults = Vaults(c)
+
+        async def take_over(theirs: str, ours: str, attempt: str) -> None:
+            if (grade := known.get(theirs)) is not None:
+                grade = msgspec.structs.replace(grade, attempt=attempt or grade.attempt)
+                await vaults.of(launch.run, ours).record(grade)
+
+        record = Prerecorded(launch.live, planned.forked, take_over, planned.others)
+        return lambda: record.perform(c.log)
 
     async def _pins(self, launch: Launch, started: RunStarted) -> None:
         """Say so when plugins differ from their pins although they decided everything the same way."""

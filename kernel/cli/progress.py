@@ -47,8 +47,8 @@ def sentence(event: Event, t: Trajectory) -> str:
     match event.payload:
         case RunStarted(task=task):
             return f"{task.name}: {task.kind}, {task.rows_train} training rows, {len(task.columns)} columns"
-        case RunResumed():
-            return "going on from where the log ends"
+        case RunResumed(reason=reason):
+            return f"going on from where the log ends{f': {reason}' if reason else ''}"
         case DataProfiled(fold_count=folds):
             return f"data profiled, {folds} folds drawn"
         case SubmissionScored(attempt="baseline", score=score):

@@ -158,7 +158,10 @@ def evolve(state: Guarding, event: Event) -> Guarding:
         case RunStarted() as started:
             state.task, state.seed, state.capacity = started.task, started.seed, max(1, started.capacity)
             _configure(state, started.settings)
-        case RunForked(settings=settings):
+        case RunForked(settings=settings, roles=roles, replaced=replaced):
+            if roles and roles.get("mutator") in replaced:
+                for waiting in state.records.values():
+                    waiting.repairs = 0  # whoever promised them is silent from here on
             _configure(state, settings)
         case DataProfiled() as data:
             state.folds, state.fold_count, state.partitions = data.folds, data.fold_count, data.partitions

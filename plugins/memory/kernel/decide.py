@@ -19,6 +19,7 @@ from gome.events import (
     MemoryRecalled,
     Payload,
     RecallRequested,
+    RunForked,
     RunStarted,
     StepPlanned,
     SubmissionScored,
@@ -36,15 +37,19 @@ READS: tuple[type[Payload], ...] = (
     FeedbackGiven,
     AttemptAccepted,
     AttemptRejected,
+    RecallRequested,
+    MemoryRecalled,
+    RunForked,
 )
-ANSWERS: tuple[type[Payload], ...] = (StepPlanned,)
+ANSWERS: tuple[type[Payload], ...] = (StepPlanned, RunForked)
 _QUERY = 600
 """Characters of the question."""
 
 
 @dataclass(slots=True)
 class Recalling:
-    """The memory, the position it stands at, and what each trace thought of last."""
+    """The memory, the position it stands at, what each trace thought of last, and the steps that nothing has been
+    recalled for."""
 
     memory: SuccessMemory = field(default_factory=SuccessMemory)
     settings: Settings = field(default_factory=Settings)
@@ -53,6 +58,7 @@ class Recalling:
     task: str = ""
     trace_of: dict[str, int] = field(default_factory=dict)
     latest: dict[int, str] = field(default_factory=dict)
+    waiting: dict[str, StepPlanned] = field(default_factory=dict)
 
 
 def initial() -> Recalling:
@@ -62,6 +68,9 @@ def initial() -> Recalling:
 
 def evolve(state: Recalling, event: Event) -> Recalling:
     """Fold one event, in place."""
+    if isinstance(event.payload, RecallRequested | MemoryRecalled):
+        state.waiting.pop(event.payload.attempt, None)
+        return state
     state.memory.apply(event)
     state.position = event.seq
     match event.payload:
@@ -69,31 +78,33 @@ def evolve(state: Recalling, event: Event) -> Recalling:
             state.settings = read_settings(settings.get("kernel"))
             state.remembers = loop_settings(settings).memory
             state.task = f"{task.kind} {task.metric.name} {task.name} {task.description}"[:_QUERY]
-        case StepPlanned(attempt=attempt, trace=trace):
-            state.trace_of[attempt] = trace
+        case StepPlanned(attempt=attempt, trace=trace) as step:
+            state.trace_of[attempt], state.waiting[attempt] = trace, step
         case HypothesisProposed(attempt=attempt, hypothesis=h) if attempt in state.trace_of:
             text = " ".join(part for part in (h.component, h.move, h.problem, h.statement) if part)
             state.latest[state.trace_of[attempt]] = text[:_QUERY]
         case AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt):
             state.trace_of.pop(attempt, None)
+            state.waiting.pop(attempt, None)
     return state
 
 
 def decide(state: Recalling, event: Event, draw: Draw) -> Sequence[Payload]:
-    """Ask for what is worth knowing for the step that was planned."""
-    step = event.payload
-    if not isinstance(step, StepPlanned):
-        return ()
+    """Ask for what is worth knowing for the step that was planned; in a fork, for all that wait."""
+    if isinstance(event.payload, RunForked):
+        return [_recall(state, step) for step in state.waiting.values()]
+    return [_recall(state, event.payload)] if isinstance(event.payload, StepPlanned) else ()
+
+
+def _recall(state: Recalling, step: StepPlanned) -> Payload:
     if not state.remembers:
-        return [MemoryRecalled(attempt=step.attempt)]
-    return [
-        RecallRequested(
-            attempt=step.attempt,
-            trace=step.trace,
-            parent=step.parent,
-            position=state.position,
-            memory=state.memory.digest,
-            query=state.latest.get(step.trace, state.task),
-            limit=state.settings.limit,
-        )
-    ]
+        return MemoryRecalled(attempt=step.attempt)
+    return RecallRequested(
+        attempt=step.attempt,
+        trace=step.trace,
+        parent=step.parent,
+        position=state.position,
+        memory=state.memory.digest,
+        query=state.latest.get(step.trace, state.task),
+        limit=state.settings.limit,
+    )

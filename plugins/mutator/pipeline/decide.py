@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from gome.events import (
+    AttemptRejected,
     CodeRejected,
     CodeWritten,
     DataProfiled,
@@ -21,6 +22,7 @@ from gome.events import (
     Event,
     HypothesisProposed,
     Payload,
+    RunForked,
     RunStarted,
     StepPlanned,
     Text,
@@ -41,7 +43,8 @@ class Settings(Struct, frozen=True):
 
 @dataclass(slots=True)
 class State:
-    """The task, each attempt's parent and specification, and who wrote which program first."""
+    """The task, each attempt's parent and specification, who wrote which program first, and the proposals that wait for
+    a program."""
 
     task: Task | None = None
     environment: dict[str, str] = field(default_factory=dict)
@@ -50,6 +53,7 @@ class State:
     parents: dict[str, str] = field(default_factory=dict)
     specs: dict[str, dict[str, Any]] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, HypothesisProposed] = field(default_factory=dict)
 
 
 def evolve(state: State, event: Event) -> State:
@@ -62,7 +66,12 @@ def evolve(state: State, event: Event) -> State:
             state.folds = count
         case StepPlanned(attempt=attempt, parent=parent):
             state.parents[attempt] = parent
+        case HypothesisProposed(attempt=attempt) as proposed:
+            state.waiting[attempt] = proposed
+        case CodeRejected(attempt=attempt) | AttemptRejected(attempt=attempt):
+            state.waiting.pop(attempt, None)
         case CodeWritten(attempt=attempt, spec=spec, digest=digest):
+            state.waiting.pop(attempt, None)
             state.written.setdefault(digest, attempt)
             if spec:
                 state.specs[attempt] = spec
@@ -72,35 +81,56 @@ def evolve(state: State, event: Event) -> State:
 
 
 def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
-    """Answer a hypothesis with its program."""
-    if not isinstance(event.payload, HypothesisProposed) or state.task is None:
+    """Answer a hypothesis with its program; in a fork, all that wait for one."""
+    if state.task is None:
         return ()
-    attempt, change = event.payload.attempt, event.payload.hypothesis.change
+    if isinstance(event.payload, RunForked):
+        answers = [_written(state, state.task, proposed) for proposed in state.waiting.values()]
+        return _once(answers)
+    return (_written(state, state.task, event.payload),) if isinstance(event.payload, HypothesisProposed) else ()
+
+
+def _once(answers: Sequence[CodeWritten | CodeRejected]) -> Sequence[Payload]:
+    """The answers, a program that comes twice written for the first attempt only."""
+    first: dict[str, str] = {}
+    said: list[Payload] = []
+    for answer in answers:
+        if isinstance(answer, CodeWritten) and first.setdefault(answer.digest, answer.attempt) != answer.attempt:
+            said.append(CodeRejected(attempt=answer.attempt, reason=_duplicate(first[answer.digest])))
+        else:
+            said.append(answer)
+    return said
+
+
+def _duplicate(earlier: str) -> str:
+    return f"duplicate of {earlier}: the same program was written before"
+
+
+def _written(state: State, task: Task, proposed: HypothesisProposed) -> CodeWritten | CodeRejected:
+    attempt, change = proposed.attempt, proposed.hypothesis.change
     parent = state.parents.get(attempt, "")
     try:
         pipeline = apply_change(state.specs.get(parent, {}), change)
         if needs_torch(pipeline) and state.environment and not state.environment.get("torch"):
             raise ValueError("family 'network' needs torch, which is not installed where programs run")
-        program = render(pipeline, state.task)
+        program = render(pipeline, task)
         partial = state.settings.partial_scores and suits(pipeline)
         if partial:
             program = with_partial_scores(program)
     except ValueError as err:
-        return (CodeRejected(attempt=attempt, reason=str(err)),)
+        return CodeRejected(attempt=attempt, reason=str(err))
     text = Text.of(program)
     if earlier := state.written.get(text.digest):
-        return (CodeRejected(attempt=attempt, reason=f"duplicate of {earlier}: the same program was written before"),)
-    return (
-        CodeWritten(
-            attempt=attempt,
-            program=text,
-            digest=text.digest,
-            spec=to_spec(pipeline),
-            trusted=True,
-            renderer=RENDERER_OF_PARTIAL if partial else RENDERER,
-            members=tuple(member_key(m) for m in pipeline.members),
-            estimate_seconds=estimate_seconds(pipeline, state.task, state.folds),
-        ),
+        return CodeRejected(attempt=attempt, reason=_duplicate(earlier))
+    return CodeWritten(
+        attempt=attempt,
+        program=text,
+        digest=text.digest,
+        spec=to_spec(pipeline),
+        trusted=True,
+        renderer=RENDERER_OF_PARTIAL if partial else RENDERER,
+        members=tuple(member_key(m) for m in pipeline.members),
+        estimate_seconds=estimate_seconds(pipeline, task, state.folds),
     )
 
 
@@ -108,8 +138,17 @@ plugin = Plugin(
     name="pipeline",
     role="mutator",
     summary="renders declarative pipelines into one program of pandas, scikit-learn and LightGBM",
-    reads=(RunStarted, DataProfiled, StepPlanned, HypothesisProposed, CodeWritten),
-    answers=(HypothesisProposed,),
+    reads=(
+        RunStarted,
+        DataProfiled,
+        StepPlanned,
+        HypothesisProposed,
+        CodeWritten,
+        CodeRejected,
+        AttemptRejected,
+        RunForked,
+    ),
+    answers=(HypothesisProposed, RunForked),
     initial=State,
     evolve=evolve,
     decide=decide,

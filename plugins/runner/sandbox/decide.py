@@ -37,6 +37,7 @@ from gome.events import (
     Payload,
     ReviewRequested,
     RunFinished,
+    RunForked,
     RunStarted,
     SelectionStarted,
     StopRequested,
@@ -62,8 +63,10 @@ READS = (
     SelectionStarted,
     StopRequested,
     RunFinished,
+    ReviewRequested,
+    RunForked,
 )
-ANSWERS = (CodeWritten, CodeReviewed, ExecutionFinished, EffectFailed, EffectCancelled)
+ANSWERS = (RunForked, CodeWritten, CodeReviewed, ExecutionFinished, EffectFailed, EffectCancelled)
 
 PARTITION = 0
 """Fold partition of all attempts; others belong to the judge and to final selection."""
@@ -84,7 +87,7 @@ class State:
     `late` the number of executions that were stopped by their time; `scored` are those that are not judged yet, `best`
     is the best accepted one, on the partition of all attempts; `waiting` says of attempts since which position
     they want an execution, and whether a debug one, where the budget limits executions; there `owed` is what is said
-    to an event besides executions."""
+    to an event besides executions. `unanswered` is the last event of each attempt that calls for something."""
 
     started: RunStarted | None = None
     settings: Settings = field(default_factory=Settings)
@@ -97,6 +100,7 @@ class State:
     ledger: Ledger = field(default_factory=Ledger)
     waiting: dict[str, tuple[int, bool]] = field(default_factory=dict)
     owed: dict[str, Payload] = field(default_factory=dict)
+    unanswered: dict[str, Event] = field(default_factory=dict)
     stopped: bool = False
 
     @property
@@ -108,6 +112,9 @@ class State:
 
 def evolve(state: State, event: Event) -> State:
     """Fold one event."""
+    _calls(state, event)
+    if isinstance(event.payload, ReviewRequested | RunForked):
+        return state
     state.ledger.apply(event)
     match event.payload:
         case RunStarted() as started:
@@ -138,6 +145,25 @@ def evolve(state: State, event: Event) -> State:
         case SelectionStarted() | StopRequested() | RunFinished():
             state.stopped = True
     return state
+
+
+def _calls(state: State, event: Event) -> None:
+    """Keep who waits for an execution or a review, for whoever takes this role over in a fork."""
+    match event.payload:
+        case CodeWritten(attempt=attempt) | CodeReviewed(ok=True, attempt=attempt):
+            state.unanswered[attempt] = event
+        case ExecutionFinished(purpose="debug", ok=True, attempt=attempt, program=program):
+            if _current(state, attempt, program):
+                state.unanswered[attempt] = event
+        case (
+            ExecutionRequested(attempt=attempt, purpose="debug" | "full")
+            | ExecutionRefused(attempt=attempt)
+            | ReviewRequested(attempt=attempt)
+            | CodeReviewed(attempt=attempt)
+            | AttemptAccepted(attempt=attempt)
+            | AttemptRejected(attempt=attempt)
+        ):
+            state.unanswered.pop(attempt, None)
 
 
 def _remember(state: State, done: ExecutionFinished) -> None:
@@ -213,20 +239,26 @@ def _seconds_left(state: State, event: Event) -> float | None:
 
 
 def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
-    """Answer a program with its first execution; one that went well in debug mode with a review or the full one."""
+    """Answer a program with its first execution; one that went well in debug mode with a review or the full one. In
+    a fork, whatever is unanswered is answered."""
     if state.stopped or state.started is None or state.profiled is None:
         return ()
     left = _seconds_left(state, event)
     if left is not None and left <= 0:
         return ()
+    asking = list(state.unanswered.values()) if isinstance(event.payload, RunForked) else [event]
     if state.limited:
-        said = [state.owed[event.id]] if event.id in state.owed else []
+        said = [state.owed[e.id] for e in asking if e.id in state.owed]
         return (*said, *_within(state, event.seq, left))
-    found = _due(state, event)
-    if isinstance(found, tuple):
-        code, debug = found
-        return (_request(state, code, debug=debug, left=left),)
-    return () if found is None else (found,)
+    answers: list[Payload] = []
+    for asked in asking:
+        found = _due(state, msgspec.structs.replace(asked, active=event.active))
+        if isinstance(found, tuple):
+            code, debug = found
+            answers.append(_request(state, code, debug=debug, left=left))
+        elif found is not None:
+            answers.append(found)
+    return tuple(answers)
 
 
 def _too_slow(state: State, done: ExecutionFinished, left: float | None) -> str:
