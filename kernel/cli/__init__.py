@@ -29,6 +29,8 @@ VERBS: dict[str, str] = {
     "tail": "Follow a run, one line per event.",
     "stop": "Ask a run to end with what it has.",
     "trajectory": "Print a run's attempts as a table.",
+    "import": "Import recorded runs.",
+    "report": "Figures over many runs.",
     "verify": "Decide a recorded run again and compare.",
     "worker": "Perform queued effects of runs elsewhere.",
     "server": "Configure a server that machines share.",
@@ -53,7 +55,8 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in VERBS:
-            command: click.Command = getattr(import_module(f"gome.kernel.cli.{cmd_name}"), cmd_name)
+            module = "import_" if cmd_name == "import" else cmd_name
+            command: click.Command = getattr(import_module(f"gome.kernel.cli.{module}"), module)
             return command
         return _contributed().get(cmd_name)
 
