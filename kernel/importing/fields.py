@@ -109,7 +109,7 @@ def read_loop(name: str, raw: bytes) -> Loop:
             if text is not None:
                 setattr(loop, key, text)
                 continue
-        if key in HIDDEN:
+        if key in HIDDEN and value != b"null":
             loop.hidden.append((key, value))
         else:
             loop.verbatim.append((key, value))
