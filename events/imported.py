@@ -56,8 +56,8 @@ class ImportCompleted(Payload, frozen=True):
     """A source has been taken into the run; said once per import that added something.
 
     `source` is the trace's name, `digest` of all bytes read, `whole` whether the source was undamaged up to its end
-    (else the run stays open, and a whole copy may add what is missing). `unseen` are names of fields this version does
-    not know, `rules` count the rules by which parents were found.
+    (else the run stays open, and a whole copy may add what is missing). `unseen` counts fields this version does not
+    know, `rules` the rules by which parents were found, `problems` what could not be read or had to be kept apart.
     """
 
     source: str
@@ -66,8 +66,9 @@ class ImportCompleted(Payload, frozen=True):
     loops: int
     accepted: int
     failed: int
-    unseen: tuple[str, ...] = ()
+    unseen: dict[str, int] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
+    problems: int = 0
 
 
 class ReportImported(Payload, frozen=True):

@@ -88,6 +88,11 @@ def parse(raw: bytes) -> Any:
         raise Unreadable(" ".join(str(error).split())) from error
 
 
+def digest_of_loop(raw: bytes) -> str:
+    """What tells an iteration's bytes apart: 32 hex digits."""
+    return hashlib.sha256(raw).hexdigest()[:32]
+
+
 def read_loop(name: str, raw: bytes) -> Loop:
     """Take an iteration apart. Raises `Unreadable` when it is no text, `Damage` when it is no object."""
     try:
@@ -95,7 +100,7 @@ def read_loop(name: str, raw: bytes) -> Loop:
     except UnicodeDecodeError as error:
         raise Unreadable(f"byte {error.start:,} of it is no UTF-8") from error
     match = LOOP.fullmatch(name)
-    loop = Loop(name, int(match[1]) if match else 0, hashlib.sha256(raw).hexdigest()[:32])
+    loop = Loop(name, int(match[1]) if match else 0, digest_of_loop(raw))
     found = members_of(raw)
     names = [key for key, _ in found]
     if sum(map(len, names)) > NAMES:

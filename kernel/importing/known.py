@@ -10,6 +10,7 @@ from gome.events import (
     CodeWritten,
     Head,
     HypothesisProposed,
+    ImportCompleted,
     LoopImported,
     PartKept,
     RunFinished,
@@ -34,6 +35,7 @@ class Known:
     rules: dict[str, int] = field(default_factory=dict)
     forest: Forest = field(default_factory=Forest)
     finished: bool = False
+    done: ImportCompleted | None = None
 
 
 async def known(log: EventLog, run: str) -> Known:
@@ -70,6 +72,8 @@ async def known(log: EventLog, run: str) -> Known:
                     )
                 case PartKept(name=name, offset=offset):
                     found.kept.add((name, offset))
+                case ImportCompleted():
+                    found.done = event.payload
                 case RunFinished():
                     found.finished = True
     return found

@@ -12,12 +12,15 @@ import mmap
 import re
 from typing import TypeAlias
 
+import msgspec
+
 Data: TypeAlias = bytes | mmap.mmap
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _SCALAR = re.compile(rb'[^\s,:"{}\[\]]++')
-_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_TO_BRACKET = re.compile(rb'(?:[^"{}\[\]]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)
+_text = msgspec.json.Decoder(str)
 _CLOSES = {ord("{"): ord("}"), ord("["): ord("]")}
 
 
@@ -130,6 +133,11 @@ class Members:
 def text_of(raw: bytes) -> str | None:
     """The text of a JSON string; None where it is none that UTF-8 can hold (bad bytes, half a surrogate pair)."""
     try:
+        return _text.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        pass
+    try:
+        # Python's parser lets control characters through, and half a surrogate pair, which cannot be encoded.
         text = json.loads(raw.decode(), strict=False)
         text.encode()
     except (ValueError, AttributeError):

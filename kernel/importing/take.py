@@ -1,6 +1,6 @@
 """Taking a traces file into the log: per competition one run, its hidden grades into the vault, and nothing twice.
 
-Reading and parsing run in a thread while the competition before is being appended. A run's id comes from the trace's
+Reading and parsing run in threads while other competitions are being appended. A run's id comes from the trace's
 name, the competition's and its bytes up to the end of the first loop, so a truncated copy and the whole file mean the
 same run, which a second import completes. All events of a loop are in one record.
 """
@@ -39,7 +39,17 @@ from gome.events import (
 )
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, Vaults
-from gome.kernel.importing.fields import HIDDEN, LOOP, SCENARIO, Loop, Unreadable, parse, read_loop, unseen
+from gome.kernel.importing.fields import (
+    HIDDEN,
+    LOOP,
+    SCENARIO,
+    Loop,
+    Unreadable,
+    digest_of_loop,
+    parse,
+    read_loop,
+    unseen,
+)
 from gome.kernel.importing.known import Known, known
 from gome.kernel.importing.outline import Outline, Source
 from gome.kernel.importing.report import Competition, Report
@@ -50,6 +60,8 @@ from gome.kernel.log import EventLog
 IMPORT = "import"
 BATCH = 400_000
 """Bytes of payload that are appended as one record, unless one loop has more."""
+SIDE_BY_SIDE = 3
+"""Competitions that are imported at once: while one waits for the disk, another is parsed."""
 PUTS = 8
 """Artifacts that are made durable at once: the disk takes several flushes in the time of one."""
 Progress = Callable[[str, int, int], None]
@@ -73,24 +85,33 @@ async def import_file(connection: Connection, path: Path, *, progress: Progress 
     with Source(path) as source:
         report = Report(str(path), trace, source.size)
         outlines = source.competitions()
-        upcoming = await anyio.to_thread.run_sync(next, outlines, None)
+        slots = anyio.Semaphore(SIDE_BY_SIDE)
+        active: set[int] = set()
         names: set[str] = set()
-        while (outline := upcoming) is not None:
-            if outline.name in names:
-                report.notices.append(f"the competition {outline.name} is there more than once")
-            names.add(outline.name)
-            found: list[Outline | None] = []
 
-            async def ahead(found: list[Outline | None] = found) -> None:
-                found.append(await anyio.to_thread.run_sync(next, outlines, None))
-
-            async with anyio.create_task_group() as group:
-                group.start_soon(ahead)
-                report.competitions.append(await _Importer(connection, source, trace, outline, report).take())
+        async def one(outline: Outline, told: Competition) -> None:
+            await _Importer(connection, source, trace, outline, report, told).take()
+            active.remove(outline.begin)
+            slots.release()
+            source.release(min(active, default=outline.begin))
             if progress:
                 progress(outline.name, outline.end, source.size)
-            source.release(outline.begin)
-            upcoming = found[0]
+
+        async with anyio.create_task_group() as group:
+            while (outline := await anyio.to_thread.run_sync(next, outlines, None)) is not None:
+                await slots.acquire()
+                if outline.name in names:
+                    report.notices.append(f"the competition {outline.name} is there more than once")
+                    # Both may be the same run, so one comes after the other.
+                    for _ in range(SIDE_BY_SIDE - 1):
+                        await slots.acquire()
+                    for _ in range(SIDE_BY_SIDE - 1):
+                        slots.release()
+                names.add(outline.name)
+                active.add(outline.begin)
+                told = Competition(outline.name[:120])
+                report.competitions.append(told)
+                group.start_soon(one, outline, told)
         if source.damage is not None:
             report.damage.append(f"damaged {source.damage}; everything before is imported")
     report.seconds = time.monotonic() - began
@@ -100,23 +121,27 @@ async def import_file(connection: Connection, path: Path, *, progress: Progress 
 class _Importer:
     """Imports one competition."""
 
-    def __init__(self, connection: Connection, source: Source, trace: str, outline: Outline, report: Report) -> None:
+    def __init__(
+        self, connection: Connection, source: Source, trace: str, outline: Outline, report: Report, told: Competition
+    ) -> None:
         self.connection = connection
         self.source = source
         self.trace = trace
         self.outline = outline
         self.report = report
-        self.told = Competition(outline.name[:120])
+        self.told = told
         self.kept: list[PartKept] = []
         self.loops: dict[str, Loop] = {}
         self.scenario: tuple[bytes, Any] = (b"{}", {})
 
-    async def take(self) -> Competition:
+    async def take(self) -> None:
         """Import it, and say what was done."""
         outline, told = self.outline, self.told
         if not outline.origin or not _NAME.fullmatch(outline.name):
             self._refuse()
-            return told
+            return
+        if await self._is_known():
+            return
         await anyio.to_thread.run_sync(self._read)
         run, old = await self._find()
         told.run = run
@@ -131,7 +156,35 @@ class _Importer:
             await self._append(self.connection.vault, run, part.grades, None)
             await self._append(self.connection.log, run, part.said, old.head)
             told.added = len(missing)
-        return told
+
+    async def _is_known(self) -> bool:
+        """Whether the log has just this competition, whole and without a problem: then nothing is parsed, and the
+        report is what the log says of the first import."""
+        if self.outline.damage is not None:
+            return False
+        old = await known(self.connection.log, self._id(self._origin()))
+        if not old.finished or old.done is None or old.done.problems:
+            return False
+        if old.digests != await anyio.to_thread.run_sync(self._digests):
+            return False
+        told = self.told
+        told.run, told.state = old.head.run, "known"
+        told.loops, told.accepted, told.failed = old.done.loops, old.done.accepted, old.done.failed
+        told.unseen.update(old.done.unseen)
+        told.rules.update(old.done.rules)
+        return True
+
+    def _digests(self) -> dict[str, str]:
+        members = self.outline.members
+        return {key: digest_of_loop(self.source.bytes(a, b)) for key, a, b in members if key != SCENARIO}
+
+    def _origin(self) -> Any:
+        digest = hashlib.sha256(self.outline.origin.encode())
+        digest.update(f"{self.trace}\0{self.outline.name}".encode())
+        return digest
+
+    def _id(self, digest: Any) -> str:
+        return f"{self.outline.name[:70]}-{self.trace[:36]}-{digest.hexdigest()[:8]}"
 
     def _refuse(self) -> None:
         outline = self.outline
@@ -207,10 +260,9 @@ class _Importer:
     async def _find(self) -> tuple[str, Known]:
         """The run that this competition is, or becomes: another recording that only begins alike has another id."""
         names = [key for key, _, _ in self.outline.members if key in self.loops]
-        digest = hashlib.sha256(self.outline.origin.encode())
-        digest.update(f"{self.trace}\0{self.outline.name}".encode())
+        digest = self._origin()
         while True:
-            run = f"{self.outline.name[:70]}-{self.trace[:36]}-{digest.hexdigest()[:8]}"
+            run = self._id(digest)
             old = await known(self.connection.log, run)
             apart = [n for n in names if old.digests.get(n, self.loops[n].digest) != self.loops[n].digest]
             more = [n for n in names if n not in old.digests] if old.finished else []
@@ -261,8 +313,9 @@ class _Importer:
             len(self.loops),
             told.accepted,
             told.failed,
-            tuple(sorted(told.unseen)[:200]),
+            dict(told.unseen.most_common(200)),
             dict(told.rules),
+            len(told.problems) + len(told.kept),
         )
         if not closes:
             return [done, RunSuspended(f"the source is damaged {outline.damage}; a whole copy adds the rest")]

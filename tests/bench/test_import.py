@@ -51,7 +51,6 @@ def test_import_of_look_alikes(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(status) == 0 and all(t["complete"] for t in told)
         cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss * 1024
         loops, added = (sum(t[name] for t in told) for name in ("loops", "added"))
+        share = peak / max(sizes)
         print(f"{what}: {seconds:.1f} s wall ({seconds / raw:.1f} × the raw parse), {cpu:.1f} s of CPU")
-        print(
-            f"    peak {peak / 1e6:.0f} MB ({peak / max(sizes):.2f} × the largest file); {loops:,} loops, {added:,} added"
-        )
+        print(f"    peak {peak / 1e6:.0f} MB ({share:.2f} × the largest file); {loops:,} loops, {added:,} added")
