@@ -7,6 +7,9 @@ are in it only where they are asked for.
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
 
 from gome.events import (
     CODEC,
@@ -27,6 +30,27 @@ from gome.kernel.importing.scan import members_of
 async def rebuild(connection: Connection, run: str, *, grades: bool = True) -> bytes:
     """One competition as `{"<name>": {"scenario": …, "loop_0": …, …}}`. Raises `UsageError` for a run that was not
     imported from a traces file."""
+    return b"{" + await _member(connection, run, grades) + b"}\n"
+
+
+async def write_traces(connection: Connection, runs: Sequence[str], path: Path, *, grades: bool = False) -> int:
+    """Write a traces file with these runs' competitions, one after the other, and return its size in bytes."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(temporary, "wb") as file:
+            for number, run in enumerate(runs):
+                file.write((b",\n" if number else b"{") + await _member(connection, run, grades))
+            file.write(b"}\n")
+            size = file.tell()
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return size
+
+
+async def _member(connection: Connection, run: str, grades: bool) -> bytes:
     name = ""
     scenario = b""
     loops: dict[str, LoopImported] = {}
@@ -55,7 +79,7 @@ async def rebuild(connection: Connection, run: str, *, grades: bool = True) -> b
             parts.append((whole.name, str(whole.text).encode()))
         elif grades:
             parts.append((whole.name, connection.answers.get(whole.digest)))
-    return b"{" + _key(name) + b":" + _object(parts) + b"}\n"
+    return _key(name) + b":" + _object(parts)
 
 
 def _loop(loop: LoopImported, programs: dict[str, str], hidden: dict[str, list[bytes]]) -> bytes:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from gome.kernel.errors import UsageError
 
-_TRACES = re.compile(rb'\s*\{\s*(?:\}|"[A-Za-z0-9_-]{1,200}"\s*:\s*\{\s*(?:\}|"(?:scenario|loop_\d+)"\s*:))')
-_HEAD = 4096
+_BEGINS = re.compile(rb'\s*\{\s*(?:\}|"[A-Za-z0-9_-]{1,200}"\s*:\s*\{)')
+_MEMBER = re.compile(rb'"(?:scenario|loop_\d{1,9})"\s*:|\A\s*\{\s*\}|:\s*\{\s*\}')
+_HEAD = 1 << 16
 
 
 def is_traces(path: Path) -> bool:
@@ -18,4 +19,5 @@ def is_traces(path: Path) -> bool:
             head = file.read(_HEAD)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    return _TRACES.match(head.removeprefix(b"\xef\xbb\xbf")) is not None
+    head = head.removeprefix(b"\xef\xbb\xbf")
+    return _BEGINS.match(head) is not None and _MEMBER.search(head) is not None

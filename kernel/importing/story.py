@@ -48,7 +48,7 @@ from gome.kernel.importing.fields import (
 )
 from gome.kernel.importing.forest import Place
 
-RECORDED = "recorded"
+RECORDED = "as recorded"
 """The rule of a verdict that the source recorded."""
 NOTHING = Artifact(digest_of(b""), 0, "nothing.csv", "text/csv")
 """Stands for the tables that a recorded run does not bring along."""

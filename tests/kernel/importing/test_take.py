@@ -13,6 +13,7 @@ from gome.events import CODEC, IMPORTED, ImportCompleted, ReportImported, RunFin
 from gome.kernel.connect import grades
 from gome.kernel.errors import UsageError
 from gome.kernel.importing import is_traces
+from gome.kernel.importing.rebuild import write_traces
 from gome.kernel.replay import Verifier
 from gome.kernel.start import plugins_of
 from tests.kernel.importing.files import back, canonical, competition, events, loop, opened, take, trajectory, write
@@ -66,6 +67,17 @@ async def test_what_was_imported_comes_out_as_it_was(tmp_path: Path, seed: int) 
         for c in report.competitions:
             found = await back(connection, c.run)
             assert canonical(found) == json.dumps({c.name: whole[c.name]}, sort_keys=True)
+
+
+async def test_a_whole_file_is_written_again(tmp_path: Path) -> None:
+    path = look_alike(tmp_path / "Trace_1.json", Shape(3, 5, 300), seed=7)
+    async with opened(tmp_path) as connection:
+        report, _ = await take(connection, path)
+        again = tmp_path / "again.json"
+        size = await write_traces(connection, [c.run for c in report.competitions], again, grades=True)
+        assert size == again.stat().st_size and canonical(again.read_bytes()) == canonical(path.read_bytes())
+        with pytest.raises(UsageError, match="cannot write"):
+            await write_traces(connection, [c.run for c in report.competitions], tmp_path / "no" / "again.json")
 
 
 async def test_unknown_and_odd_things_come_out_as_they_were(tmp_path: Path) -> None:
@@ -179,6 +191,7 @@ async def test_an_imported_run_verifies_and_says_that_it_carries_no_decisions(tm
 def test_what_a_file_is_shows_in_its_bytes(tmp_path: Path) -> None:
     traces = write(tmp_path / "anything.txt", cats=competition(loop()))
     assert is_traces(traces)
+    assert is_traces(write(tmp_path / "more.json", cats={"noted": ["first"], **competition(loop())}))
     for content in (b"", b"[]", b'{"nodes": [], "step": 3}', b"PK\x03\x04", b'{"a": {"b": 1}}'):
         other = tmp_path / "Trace_1.json"
         other.write_bytes(content)
