@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gome.events import IMPORTED, Codec, Commit, Intent, Saying, Sealed, Wire, digest_of, event_id, move_out, result_id
+from gome.events import Codec, Commit, Intent, Saying, Sealed, Wire, digest_of, event_id, move_out, result_id
 from gome.kernel.cursor import Answer
 from gome.kernel.errors import Diverged
 from gome.kernel.plugin import Artifacts, Plugin
@@ -144,8 +144,7 @@ def check(codec: Codec, commit: Commit, decider: str, answer: Answer | None) -> 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What verifying found. `unanswered` counts deciders whose next answer is not recorded yet (an open run's tail).
-    An `imported` run carries no decisions of gome's: its chain and artifacts are what was checked."""
+    """What verifying found. `unanswered` counts deciders whose next answer is not recorded yet (an open run's tail)."""
 
     run: str
     events: int
@@ -154,7 +153,6 @@ class Verdict:
     divergences: tuple[Divergence, ...]
     unanswered: int
     finished: bool
-    imported: bool = False
 
     @property
     def ok(self) -> bool:
@@ -224,7 +222,6 @@ class Verifier:
             tuple(self.divergences),
             len(due),
             self.state.finished is not None,
-            self.state.started is not None and self.state.started.profile == IMPORTED,
         )
 
     def _check_result(self, sealed: Sealed) -> None:

@@ -51,7 +51,6 @@ def verify(run: str, every: bool, again: bool, nats: str, as_json: bool) -> None
                 "decisions": verdict.decisions,
                 "unanswered": verdict.unanswered,
                 "finished": verdict.finished,
-                "imported": verdict.imported,
                 "grades": grades,
                 "changed": changed,
                 "divergences": told,
@@ -120,10 +119,6 @@ def _print(run: str, verdict: Verdict, grades: int | None, changed: list[str]) -
     if changed and verdict.divergences:
         say(f"gome: code has changed since it was recorded: {', '.join(changed)}; `gome show {run}` lists the versions")
     if verdict.divergences:
-        return
-    if verdict.imported:
-        counts = f"{verdict.events:,} events in {verdict.commits:,} commits"
-        print(f"intact: {counts}; an imported run, which carries no decisions of gome's to decide again")
         return
     tail = "finished" if verdict.finished else "open"
     if verdict.unanswered and not verdict.finished:
