@@ -43,13 +43,14 @@ class LoopImported(Payload, frozen=True):
 class PartKept(Payload, frozen=True):
     """A part of the source became no attempt: its name, why, where its bytes begin in the source, and the bytes: as
     `text`, or, where they are no text or may hold grades, under `digest` in the private store beside the hidden
-    answers."""
+    answers. One that is `damaged` is replaced by its like in a better copy of the source."""
 
     name: str
     reason: str
     offset: int
     text: Text = Text(text="")
     digest: str = ""
+    damaged: bool = False
 
 
 class ImportCompleted(Payload, frozen=True):

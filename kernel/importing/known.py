@@ -15,6 +15,7 @@ from gome.events import (
     PartKept,
     RunFinished,
     RunStarted,
+    ScenarioImported,
     StepPlanned,
     SubmissionScored,
 )
@@ -34,6 +35,7 @@ class Known:
     accepted: int = 0
     rules: dict[str, int] = field(default_factory=dict)
     forest: Forest = field(default_factory=Forest)
+    scenario: bool = False
     finished: bool = False
     done: ImportCompleted | None = None
 
@@ -70,6 +72,8 @@ async def known(log: EventLog, run: str) -> Known:
                     found.forest.remember(
                         name, codes.get(name, ""), traces.get(name, 0), name in verdicts, statements.get(name, "")
                     )
+                case ScenarioImported():
+                    found.scenario = True
                 case PartKept(name=name, offset=offset):
                     found.kept.add((name, offset))
                 case ImportCompleted():

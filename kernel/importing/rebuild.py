@@ -69,12 +69,15 @@ async def _member(connection: Connection, run: str, grades: bool) -> bytes:
                     loops[attempt] = event.payload
                 case PartKept(name=part, offset=offset):
                     kept[f"{part}\0{offset}"] = event.payload
-    if not name or not scenario:
+    if not name:
         raise UsageError(f"run {run} was not imported from a traces file and has no such form")
     hidden = await _hidden(connection, run) if grades else {}
-    parts = [] if any(k.name == SCENARIO for k in kept.values()) else [(SCENARIO, scenario)]
+    parts = [(SCENARIO, scenario)] if scenario else []
     parts += [(attempt, _loop(loop, programs, hidden.get(attempt, {}))) for attempt, loop in loops.items()]
+    present = {key for key, _ in parts}
     for whole in kept.values():
+        if whole.damaged and whole.name in present:
+            continue
         if not whole.digest:
             parts.append((whole.name, str(whole.text).encode()))
         elif grades:

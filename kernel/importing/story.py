@@ -65,7 +65,7 @@ class Told(NamedTuple):
     score: float | None
 
 
-def started(competition: str, trace: str, scenario: Any, source: str) -> RunStarted:
+def started(competition: str, trace: str, scenario: Any) -> RunStarted:
     """The first event. The kind of target is a guess from the metric's name: no decision depends on it."""
     facts = scenario if isinstance(scenario, dict) else {}
     name = words(facts.get("metric_name"), 200) or "unknown"
@@ -85,7 +85,7 @@ def started(competition: str, trace: str, scenario: Any, source: str) -> RunStar
             rows_train=0,
             rows_test=0,
             description=words(facts.get("background"), 20_000),
-            source=source,
+            source=f"{trace}: {competition}, recorded elsewhere",
         ),
         seed=0,
         budget=Budget(),

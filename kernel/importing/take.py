@@ -132,7 +132,8 @@ class _Importer:
         self.told = told
         self.kept: list[PartKept] = []
         self.loops: dict[str, Loop] = {}
-        self.scenario: tuple[bytes, Any] = (b"{}", {})
+        self.scenario: tuple[bytes, Any] | None = None
+        self.unreadable = 0
 
     async def take(self) -> None:
         """Import it, and say what was done."""
@@ -149,7 +150,7 @@ class _Importer:
         told.loops, told.accepted = len(self.loops), old.accepted
         told.rules.update(old.rules)
         told.failed = sum(name not in old.scores for name in old.digests)
-        closes = outline.damage is None and not old.finished
+        closes = outline.damage is None and not self.unreadable and not old.finished
         told.state = "known" if old.head.seq and not missing and not closes else "extended" if old.head.seq else "new"
         if told.state != "known":
             part = await anyio.to_thread.run_sync(self._tell, run, old, missing, closes)
@@ -215,7 +216,7 @@ class _Importer:
                     loop = read_loop(key, raw)
                 except (Damage, Unreadable) as error:
                     self.report.damage.append(f"{self.outline.name} {key}, byte {begin:,}: {error}; it is skipped")
-                    self._keep(key, begin, raw, f"it cannot be read: {error}")
+                    self._keep(key, begin, raw, f"it cannot be read: {error}", damaged=True)
                     continue
                 self.told.unseen.update(loop.unseen)
                 for problem in loop.problems:
@@ -234,7 +235,7 @@ class _Importer:
             value = parse(raw)
         except (Unreadable, UnicodeDecodeError) as error:
             self.report.damage.append(f"{self.outline.name} scenario, byte {begin:,}: {error}; it is skipped")
-            self._keep(SCENARIO, begin, raw, f"it cannot be read: {error}")
+            self._keep(SCENARIO, begin, raw, f"it cannot be read: {error}", damaged=True)
             return
         self.scenario = (raw, value)
         if isinstance(value, dict):
@@ -245,17 +246,18 @@ class _Importer:
         else:
             self.told.problems.append("the scenario is no object")
 
-    def _keep(self, key: str, begin: int, raw: bytes, why: str) -> None:
+    def _keep(self, key: str, begin: int, raw: bytes, why: str, *, damaged: bool = False) -> None:
         name = key[:120]
+        self.unreadable += damaged
         self.told.kept.append((name, begin, why))
         try:
             text = raw.decode()
         except UnicodeDecodeError:
             text = None
         if text is None or any(f'"{hidden}"' in text for hidden in HIDDEN):
-            self.kept.append(PartKept(name, why, begin, digest=self.connection.answers.put(raw)))
+            self.kept.append(PartKept(name, why, begin, digest=self.connection.answers.put(raw), damaged=damaged))
         else:
-            self.kept.append(PartKept(name, why, begin, Text.of(text)))
+            self.kept.append(PartKept(name, why, begin, Text.of(text), damaged=damaged))
 
     async def _find(self) -> tuple[str, Known]:
         """The run that this competition is, or becomes: another recording that only begins alike has another id."""
@@ -276,12 +278,13 @@ class _Importer:
         self._store(missing)
         if old.started is None:
             self.connection.artifacts.put(b"")
-            first = started(self.outline.name, self.trace, self.scenario[1], f"{self.trace} (recorded elsewhere)")
-            whole: list[Payload] = [first, ScenarioImported(Text.of(self.scenario[0].decode()))]
-            part.said.append(_sayings(run, "start", whole))
+            first = started(self.outline.name, self.trace, self.scenario[1] if self.scenario else None)
+            part.said.append(_sayings(run, "start", [first]))
         else:
             first = old.started
             part.said.append(_sayings(run, f"more:{old.head.seq}", [RunResumed("a more complete copy was imported")]))
+        if self.scenario and not old.scenario:
+            part.said.append(_sayings(run, "scenario", [ScenarioImported(Text.of(self.scenario[0].decode()))]))
         scores = dict(old.scores)
         for loop in missing:
             place = old.forest.place(loop)
@@ -318,7 +321,8 @@ class _Importer:
             len(told.problems) + len(told.kept),
         )
         if not closes:
-            return [done, RunSuspended(f"the source is damaged {outline.damage}; a whole copy adds the rest")]
+            what = f"damaged {outline.damage}" if outline.damage else "damaged inside a part of it"
+            return [done, RunSuspended(f"the source is {what}; a whole copy adds the rest")]
         if told.accepted:
             return [done, RunFinished("done", "imported as recorded")]
         return [done, RunFinished("failed", "imported as recorded; no attempt was accepted")]

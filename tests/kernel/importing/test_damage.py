@@ -153,7 +153,7 @@ async def test_repeated_keys_are_reported_and_all_of_them_kept(tmp_path: Path) -
         assert any("'valid_score' is there 2 times" in p for p in report.competitions[0].problems)
         assert report.competitions[0].kept[0][0] == "loop_0"
         found = await back(connection, report.competitions[0].run)
-        first = members_of(members_of(found)[0][1])[1][1]
+        first = members_of(members_of(found)[0][1])[0][1]
         assert json.loads(first, object_pairs_hook=list) == json.loads(inner, object_pairs_hook=list)
 
 

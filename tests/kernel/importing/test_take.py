@@ -146,6 +146,21 @@ async def test_a_truncated_copy_and_the_whole_file_are_one_run(tmp_path: Path) -
         assert again == runs and len(await events(connection, run)) == len(said)
 
 
+async def test_a_better_copy_replaces_the_loop_that_could_not_be_read(tmp_path: Path) -> None:
+    told = competition(loop(code="one"), loop(base_code="one", code="two"), loop(base_code="two"))
+    path = write(tmp_path / "Trace_1.json", cats={**{k: v for k, v in told.items() if k != "scenario"}, "scenario": {}})
+    whole = path.read_bytes()
+    async with opened(tmp_path) as connection:
+        path.write_bytes(whole.replace(b'"code": "two"', b'"code" "two" '))
+        report, (run,) = await take(connection, path)
+        assert not report.ok and isinstance((await events(connection, run))[-1].payload, RunSuspended)
+        path.write_bytes(whole)
+        report, runs = await take(connection, path)
+        assert runs == [run] and report.competitions[0].state == "extended"
+        assert canonical(await back(connection, run)) == canonical(whole)
+        assert isinstance((await events(connection, run))[-1].payload, RunFinished)
+
+
 async def test_another_recording_that_begins_alike_is_another_run(tmp_path: Path) -> None:
     path = write(tmp_path / "Trace_1.json", cats=competition(loop(), loop(code="two")))
     async with opened(tmp_path) as connection:
