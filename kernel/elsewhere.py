@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from gome.events import CODEC, RunStarted, SuccessMemory, Task
+from gome.events import CODEC, IMPORTED, RunStarted, SuccessMemory, Task
 from gome.kernel.errors import GomeError
 from gome.kernel.index import RunIndex, key_of
 from gome.kernel.plugin import FinishedRun
@@ -66,5 +66,8 @@ class Elsewhere:
             for event in CODEC.commit(sealed).events:
                 memory.apply(event)
                 if isinstance(event.payload, RunStarted):
+                    if event.payload.profile == IMPORTED:
+                        # What others have found out on other machines is no experience of ours.
+                        return None
                     task = event.payload.task
         return None if task is None else FinishedRun(run, task, tuple(memory.successes[-SUCCESSES:]))

@@ -30,7 +30,7 @@ def headline(s: Summary) -> list[str]:
         lines.append(f"validation {s.metric} {number(s.score)} ± {number(s.score_se)} (standard error over rows)")
     if s.hidden is not None:
         lines.append(f"hidden {s.metric} {number(s.hidden)} ± {number(s.hidden_se)}")
-    elif s.outcome in ("done", "stopped"):
+    elif s.outcome in ("done", "stopped") and s.choices:
         lines.append("no hidden answers are known for this task")
     for gain in (s.over_baseline, s.over_first):
         if gain is not None:

@@ -23,6 +23,7 @@ import msgspec
 from anyio import to_thread
 
 from gome.events import (
+    IMPORTED,
     ROOT,
     Artifact,
     Budget,
@@ -231,7 +232,10 @@ async def first_event(connection: Connection, run: str) -> RunStarted | None:
 
 
 def plugins_of(started: RunStarted) -> list[Plugin]:
-    """Today's plugins under the names that a run was started with; raises `PluginError` when one is gone."""
+    """Today's plugins under the names that a run was started with, none for an imported one; raises `PluginError` when
+    one is gone."""
+    if started.profile == IMPORTED:
+        return []
     extra = [p.name for p in started.plugins if p.role == "plugin" and p.name not in OWN]
     return choose(discover(), started.roles, extra=extra, fallbacks=started.fallbacks)
 
@@ -344,6 +348,8 @@ class Launcher:
         started = await first_event(self.connection, run)
         if started is None:
             raise UnknownRun(f"there is no run {run!r} in {self.connection.log.name}; `gome runs` lists them")
+        if started.profile == IMPORTED:
+            raise UsageError(f"run {run} was recorded elsewhere and imported: there is nothing in it to go on with")
         lease = await self.own(run)
         plugins = plugins_of(started)
         c = self.connection

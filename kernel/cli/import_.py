@@ -1,84 +1,42 @@
-"""`gome import`: take in the runs of an archive; the same runs as where it was written."""
+"""`gome import`: take recorded runs into the log. What a file is, its bytes say."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from gome.kernel.cli.opening import complete, json_option, nats_option, opened
-from gome.kernel.cli.output import emit, say
-
-if TYPE_CHECKING:
-    from gome.kernel.archive_import import Taken, TakenRun
+from gome.kernel.cli.opening import json_option, nats_option
+from gome.kernel.errors import UsageError
 
 
 @click.command("import")
-@click.argument("files", nargs=-1, required=True, metavar="FILE.gome…", type=click.Path(path_type=Path))
-@click.option("--trust", default="", metavar="PUBKEY", help="Take only what this key (or .pub file) has signed.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False), metavar="FILE…")
+@click.option(
+    "--trust", default="", metavar="PUBKEY", help="Take only archives that this key (or .pub file) has signed."
+)
 @nats_option
 @json_option
 def import_(files: tuple[Path, ...], trust: str, nats: str, as_json: bool) -> None:
-    """Take in the runs of archives: checked record by record, with the bytes that they have there.
+    """Take in archives (FILE.gome: the same runs as where they were written) and published traces (Trace_1.json …: one
+    run per competition). Nothing is taken in twice.
 
-    What is damaged is named and the rest is taken (ends with 1). Doing it again changes nothing.
+    Ends with 1 where a file is damaged: what is whole is taken all the same.
     """
+    from gome.kernel.cli.import_archive import import_archive, is_archive
+    from gome.kernel.cli.import_traces import import_traces
+    from gome.kernel.importing import is_traces
 
-    async def take(path: Path) -> Taken:
-        from gome.kernel.archive import Archive
-        from gome.kernel.archive_import import Importer
-        from gome.kernel.archive_sign import trusted
-
-        key = trusted(trust) if trust else ""
-        with Archive(path) as archive:
-            async with opened(nats) as connection:
-                return await Importer(connection, archive, key).take()
-
-    whole = True
-    for path in files:
-        taken = complete(lambda path=path: take(path))  # type: ignore[misc]
-        whole = whole and taken.whole
-        if as_json:
-            _emit(path, taken)
-        else:
-            _print(path, taken)
-    if not whole:
+    archives = [file for file in files if is_archive(file)]
+    for file in files:
+        if file in archives:
+            continue
+        if trust:
+            raise UsageError(f"{file} is no archive, and nothing else is signed; leave out --trust")
+        if not is_traces(file):
+            raise UsageError(f'{file} is no archive (a zip) and no traces file (it would begin {{"<competition>": …)')
+    whole = [import_archive(file, trust, nats, as_json) for file in archives]
+    others = [file for file in files if file not in archives]
+    code = import_traces(others, nats, as_json) if others else 0
+    if code or not all(whole):
         raise SystemExit(1)
-
-
-def _emit(path: Path, taken: Taken) -> None:
-    emit(
-        {
-            "file": str(path),
-            "whole": taken.whole,
-            "artifacts": taken.stored,
-            "known": taken.known,
-            "left_out": taken.left_out,
-            "signer": taken.signer,
-            "checked": taken.checked,
-            "problems": taken.problems,
-            "runs": taken.runs,
-        }
-    )
-
-
-def _print(path: Path, taken: Taken) -> None:
-    for run in taken.runs:
-        print(_sentence(run))
-    print(f"{path}: {taken.stored:,} artifacts stored, {taken.known:,} were there")
-    if taken.signer:
-        print(f"signed by {taken.signer}" + ("" if taken.checked else ' (not checked: pip install "gome[sign]")'))
-    if taken.left_out:
-        say(f"({taken.left_out:,} files were left out when it was exported)")
-    for problem in [*taken.problems, *(f"run {run.run}: {run.damage}" for run in taken.runs if run.damage)]:
-        say(f"gome: {path}: {problem}")
-
-
-def _sentence(run: TakenRun) -> str:
-    graded = f", {run.grades:,} hidden grades" if run.grades else ""
-    if run.outcome == "there":
-        return f"{run.run}: is there already, up to event {run.events:,}{graded}"
-    if run.outcome == "refused":
-        return f"{run.run}: not taken in"
-    return f"{run.run}: {run.outcome}, {run.records:,} records, up to event {run.events:,}{graded}"

