@@ -20,12 +20,12 @@ def import_traces(files: Sequence[Path], nats: str = "", as_json: bool = False) 
     damaged."""
 
     async def work() -> bool:
-        from gome.kernel.importing import import_file
+        from gome.kernel.importing.sources import take_in
 
         whole = True
         async with opened(nats) as connection:
             for file in files:
-                report = await import_file(connection, file, progress=_show if sys.stderr.isatty() else None)
+                report = await take_in(connection, file, progress=_show if sys.stderr.isatty() else None)
                 if sys.stderr.isatty():
                     print("\r\x1b[K", end="", file=sys.stderr, flush=True)
                 _print(report, as_json)
