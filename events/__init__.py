@@ -206,6 +206,7 @@ from gome.events.record import (
     seal,
     unseal,
 )
+from gome.events.rerun import Basis, RerunCompared, RerunRequested
 from gome.events.run import (
     BudgetExhausted,
     NoteAdded,
@@ -310,6 +311,7 @@ __all__ = [
     "AttemptRejected",
     "AttemptsView",
     "Bar",
+    "Basis",
     "Blend",
     "Body",
     "Booster",
@@ -419,6 +421,8 @@ __all__ = [
     "ReflectionRequested",
     "ReplyMode",
     "ReportImported",
+    "RerunCompared",
+    "RerunRequested",
     "Reservation",
     "ReviewRequested",
     "Ridge",

@@ -20,6 +20,7 @@ from gome.events.event import Event
 from gome.events.execution import ExecutionFinished, ExecutionRefused
 from gome.events.feedback import AttemptAccepted, AttemptRejected, FeedbackGiven
 from gome.events.hypothesis import Challenge, Hypothesis, HypothesisProposed, ProposalFailed
+from gome.events.rerun import RerunCompared, RerunRequested
 from gome.events.run import RunFinished, RunForked, RunStarted, RunSuspended, StopRequested
 from gome.events.score import DataProfiled, SubmissionRejected, SubmissionScored
 from gome.events.selection import SelectionFailed, SelectionStarted, SubmissionSelected
@@ -144,7 +145,8 @@ class AttemptsView(Mapping[str, Attempt]):
 class Trajectory(Struct):
     """All attempts of a run in planning order and what became of them. `accepted` has the names of each trace's
     accepted ones in the order of acceptance (over `accepted_names`, which grows). `forks` says where a forked run comes
-    from, the oldest ancestor's fork first."""
+    from, the oldest ancestor's fork first. `rerun` is set where the run is none that searches but runs recorded code
+    again, and `compared` is what came of that."""
 
     started: RunStarted | None = None
     started_at: float = 0.0
@@ -163,6 +165,8 @@ class Trajectory(Struct):
     suspended: str = ""
     forks: tuple[RunForked, ...] = ()
     finished: RunFinished | None = None
+    rerun: RerunRequested | None = None
+    compared: RerunCompared | None = None
     seq: int = 0
     ts: float = 0.0
     active: float = 0.0
@@ -386,6 +390,19 @@ def _finished(t: Trajectory, e: Event, p: RunFinished) -> None:
     t.finished = p
 
 
+def _rerun(t: Trajectory, e: Event, p: RerunRequested) -> None:
+    t.rerun = p
+
+
+def _compared(t: Trajectory, e: Event, p: RerunCompared) -> None:
+    """Nobody judges a rerun: its attempt ends undecided, with what the comparison says."""
+    t.compared = p
+    if a := t._attempt(p.attempt):
+        a.rule, a.reason, a.failure, a.ended_at = "rerun", p.reason, p.failure, e.active
+        t.ended += 1
+        t.undecided.pop(a.id, None)
+
+
 def _failed(
     t: Trajectory, e: Event, p: EffectFailed | EffectCancelled | ProposalFailed | CodeRejected | ExecutionRefused
 ) -> None:
@@ -423,6 +440,8 @@ _FOLDS: dict[type, Callable[..., None]] = {
     StopRequested: _stop,
     RunSuspended: _suspended,
     RunFinished: _finished,
+    RerunRequested: _rerun,
+    RerunCompared: _compared,
     EffectFailed: _failed,
     EffectCancelled: _failed,
 }

@@ -80,13 +80,13 @@ async def execute(
 
 
 async def finish(connection: Connection, launch: Launch, out: Path) -> Done:
-    """Summarise a run and, when it is finished, write its folder."""
+    """Summarise a run and, when it is finished, write its folder; a rerun hands nothing in and has none."""
     state = launch.live.state
     t = state.trajectory
     assert state.started is not None
     found = await grades(connection, launch.run) if state.finished else {}
     summary = summarise(launch.run, t, found, state.ledger)
-    if state.finished is not None:
+    if state.finished is not None and t.rerun is None:
         folder = folder_for(state.started.task, launch.run, out)
         summary = msgspec.structs.replace(summary, folder=str(folder))
         write(folder, t, report(summary, t), connection.artifacts)

@@ -27,6 +27,7 @@ from gome.events import (
     ROOT,
     Artifact,
     Budget,
+    Payload,
     PluginPin,
     PluginsChanged,
     RunStarted,
@@ -49,6 +50,7 @@ from gome.kernel.owner import owner_lock
 from gome.kernel.plugin import Plugin
 from gome.kernel.pools import CorePool, DevicePool
 from gome.kernel.relay import Relay
+from gome.kernel.rerun import cast, rerun
 from gome.kernel.session import Session
 from gome.kernel.settings import Settings, plugin_settings
 from gome.kernel.snapshot import Camera, restored
@@ -211,7 +213,7 @@ def _table(
     return None
 
 
-def _task_with_artifacts(connection: Connection, prepared: PreparedTask, findings: Sequence[Finding]) -> Task:
+def task_with_artifacts(connection: Connection, prepared: PreparedTask, findings: Sequence[Finding]) -> Task:
     """Store the tables; the answers go where only the scorer looks."""
     task = prepared.task
     stored = {}
@@ -236,6 +238,8 @@ def plugins_of(started: RunStarted) -> list[Plugin]:
     one is gone."""
     if started.profile == IMPORTED:
         return []
+    if any(p.name == rerun.name for p in started.plugins):
+        return cast(started.roles)
     extra = [p.name for p in started.plugins if p.role == "plugin" and p.name not in OWN]
     return choose(discover(), started.roles, extra=extra, fallbacks=started.fallbacks)
 
@@ -302,7 +306,7 @@ class Launcher:
         say(f"preparing {request.spec}")
         prepared, findings = await to_thread.run_sync(prepare, request, self.connection.home)
         try:
-            task = _task_with_artifacts(self.connection, prepared, findings)
+            task = task_with_artifacts(self.connection, prepared, findings)
         finally:
             shutil.rmtree(next(iter(prepared.files.values())).parent, ignore_errors=True)
         run = request.run or new_run_id(task.name, self.connection.time.now())
@@ -414,6 +418,17 @@ class Launcher:
         today = tuple(pin(p) for p in launch.plugins)
         if {p.name: p.digest for p in pinned} != {p.name: p.digest for p in today}:
             await launch.session.command(PluginsChanged(plugins=today), new_nonce(), resumes=True)
+
+    async def begin(self, run: str, plugins: list[Plugin], *first: Payload) -> Launch:
+        """Own a new run and append what is said first in it, `RunStarted` before all."""
+        lease = await self.own(run)
+        launch = self._launch(run, plugins, fresh=True, unsafe=False)
+        launch.lease = lease
+        codec, corr = launch.live.state.codec, event_id(ROOT, "client", 0)
+        said = [codec.saying(event_id(ROOT, "client", i), payload, corr=corr) for i, payload in enumerate(first)]
+        draft = launch.live.scribe.draft("control", "client", ROOT, said)
+        await launch.live.commit(draft, still=lambda: launch.live.state.head.seq == 0)
+        return launch
 
     def _launch(
         self,

@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "fork": "Go on otherwise from an event of a run.",
     "compare": "Show where runs part and what it cost or gained.",
     "verify": "Decide a recorded run again and compare.",
+    "rerun": "Run an attempt's program again and compare.",
     "export": "Write runs to one portable file.",
     "import": "Take in runs from archives and other tools.",
     "report": "Figures over many runs.",

@@ -222,7 +222,11 @@ def _text(s: Summary) -> str:
         "",
         f"  {s.steps} steps, {s.accepted} accepted, {executed(s)}, {s.seconds:.0f} s",
         *([f"  {asked}"] if (asked := spent(s)) else []),
-        f"  results  {os.path.relpath(s.folder)}/   (best_program.py, submission.csv, REPORT.md)",
+        *(
+            [f"  results  {os.path.relpath(s.folder)}/   (best_program.py, submission.csv, REPORT.md)"]
+            if s.folder
+            else []
+        ),
         f"  more     gome show {s.run}    gome verify {s.run}",
     ]
     return "\n".join(lines)

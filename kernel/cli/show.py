@@ -108,7 +108,7 @@ def _verdict(a: Attempt) -> str:
     if a.id == BASELINE:
         return "reference"
     if a.accepted is None:
-        return "open"
+        return (a.failure or a.rule) if a.rule else "open"
     return "accepted" if a.accepted else (a.failure or "rejected")
 
 

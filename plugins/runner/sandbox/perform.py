@@ -60,7 +60,8 @@ async def perform(event: Event, ctx: Context) -> Result:
     limits = limits_of(intent, ctx)
     card = cards.granted(ctx, limits)
     cache, key = Cache(ctx.home / "cache" / "executions"), ""
-    if settings.cache and not settings.python and intent.purpose in PURPOSES:  # who knows what is installed there
+    asks = settings.cache and ctx.trajectory.rerun is None  # who runs something again wants it run
+    if asks and not settings.python and intent.purpose in PURPOSES:  # who knows what is installed there
         key = await anyio.to_thread.run_sync(_key, intent, ctx, settings, report, card)
         if known := await anyio.to_thread.run_sync(cache.find, key, intent, limits, ctx.artifacts):
             return Result(known, Cost())
