@@ -39,6 +39,7 @@ plugin = Plugin(
     reads=(
         RunStarted,
         RunForked,
+        ProfileRequested,
         DataProfiled,
         StepPlanned,
         ExecutionFinished,

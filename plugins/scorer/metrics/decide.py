@@ -52,10 +52,13 @@ class MetricsSettings(Struct, frozen=True):
 class Scoring:
     """What the scorer has to know about the run: who has out-of-fold predictions on which partition.
 
-    `oofs[partition][attempt]` is that attempt's predictions by seed (latest last).
+    `oofs[partition][attempt]` is that attempt's predictions by seed (latest last). `unprofiled` is the run's start
+    until a profile has been asked for, `selected` what is handed in until its score has been.
     """
 
     task: Task | None = None
+    unprofiled: RunStarted | None = None
+    selected: SubmissionSelected | None = None
     folds: Artifact | None = None
     traces: dict[str, StepPlanned] = field(default_factory=dict)
     heads: dict[int, str] = field(default_factory=dict)
@@ -71,8 +74,14 @@ def evolve(state: Scoring, event: Event) -> Scoring:
     if isinstance(done := event.payload, ExecutionFinished) and done.ok and done.purpose != "debug":
         state.unscored[_key(done)] = done
     match event.payload:
-        case RunStarted(task=task):
-            state.task = task
+        case RunStarted(task=task) as started:
+            state.task, state.unprofiled = task, started
+        case ProfileRequested():
+            state.unprofiled = None
+        case SubmissionSelected() as chosen:
+            state.selected = chosen
+        case ScoreRequested(final=True):
+            state.selected = None
         case ScoreRequested() as asked:
             state.unscored.pop(_key(asked), None)
         case DataProfiled(folds=folds):
@@ -105,34 +114,39 @@ def _better(state: Scoring, new: str, old: str) -> bool:
     return difference > 0 if state.task and state.task.metric.greater_is_better else difference < 0
 
 
+def _profile(started: RunStarted) -> ProfileRequested:
+    settings = settings_of(started.settings)
+    return ProfileRequested(task=started.task, seed=started.seed, folds=settings.folds, partitions=settings.partitions)
+
+
+def _final(chosen: SubmissionSelected, task: Task, folds: Artifact) -> ScoreRequested:
+    return ScoreRequested(
+        task=task,
+        attempt=FINAL,
+        purpose="rerun",
+        outputs={"submission.csv": chosen.submission, "oof.csv": chosen.oof},
+        folds=folds,
+        seed=chosen.seeds[0] if chosen.seeds else 0,
+        partition=chosen.partitions[0] if chosen.partitions else 0,
+        final=True,
+    )
+
+
 def decide(state: Scoring, event: Event, draw: Draw) -> Sequence[Payload]:
     """Answer one event."""
     match event.payload:
         case RunStarted() as started:
-            settings = settings_of(started.settings)
-            return [
-                ProfileRequested(
-                    task=started.task, seed=started.seed, folds=settings.folds, partitions=settings.partitions
-                )
-            ]
+            return [_profile(started)]
         case ExecutionFinished(ok=True) as done if done.purpose != "debug" and state.task and state.folds:
             return [_request(state, done, state.task, state.folds)]
+        case RunForked() if state.unprofiled:
+            return [_profile(state.unprofiled)]
         case RunForked() if state.task and state.folds:
             # A scorer that takes over in a fork owes a score to every execution that had none.
-            return [_request(state, done, state.task, state.folds) for done in state.unscored.values()]
+            owed = [_request(state, done, state.task, state.folds) for done in state.unscored.values()]
+            return [*owed, *([_final(state.selected, state.task, state.folds)] if state.selected else [])]
         case SubmissionSelected() as chosen if state.task and state.folds:
-            return [
-                ScoreRequested(
-                    task=state.task,
-                    attempt=FINAL,
-                    purpose="rerun",
-                    outputs={"submission.csv": chosen.submission, "oof.csv": chosen.oof},
-                    folds=state.folds,
-                    seed=chosen.seeds[0] if chosen.seeds else 0,
-                    partition=chosen.partitions[0] if chosen.partitions else 0,
-                    final=True,
-                )
-            ]
+            return [_final(chosen, state.task, state.folds)]
     return []
 
 
