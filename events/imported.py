@@ -56,7 +56,7 @@ class PartKept(Payload, frozen=True):
 class ImportCompleted(Payload, frozen=True):
     """A source has been taken into the run; said once per import that added something.
 
-    `source` is the trace's name, `digest` of all bytes read, `whole` whether the source was undamaged up to its end
+    `source` is the trace's name, `digest` and `size` are of all bytes read, `whole` whether the source was undamaged
     (else the run stays open, and a whole copy may add what is missing). `unseen` counts fields this version does not
     know, `rules` the rules by which parents were found, `problems` what could not be read or had to be kept apart.
     """
@@ -70,6 +70,7 @@ class ImportCompleted(Payload, frozen=True):
     unseen: dict[str, int] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
     problems: int = 0
+    size: int = 0  # apart from the digest: side by side they would name a file in the artifact store
 
 
 class ReportImported(Payload, frozen=True):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gome.kernel.errors import UsageError
 from gome.kernel.importing.fields import LOOP
+from gome.kernel.importing.known import Known
 from gome.kernel.importing.scan import Damage, Data, Members, skip_space, skip_value
 
 _BOM = b"\xef\xbb\xbf"
@@ -23,7 +24,8 @@ _BOM = b"\xef\xbb\xbf"
 class Outline:
     """Where a competition's members lie: (key, begin, end) in order. `begin` is where it begins itself, `origin` the
     digest of its bytes up to the end of its first loop, which names it. `damage` says where its structure breaks; what
-    is listed lies before that. `why` is set where it is no object."""
+    is listed lies before that. `why` is set where it is no object. With `known` the log has just these bytes: they were
+    passed over, and `members` end with the first loop."""
 
     name: str
     begin: int
@@ -32,6 +34,11 @@ class Outline:
     origin: str = ""
     damage: Damage | None = None
     why: str = ""
+    known: Known | None = None
+
+
+Skip = Callable[[Outline], Known | None]
+"""Given a competition up to its first loop: its run, if the log has just these bytes of it."""
 
 
 class Source:
@@ -72,13 +79,13 @@ class Source:
             self.data.madvise(mmap.MADV_DONTNEED, self._released, end - self._released)
             self._released = end
 
-    def competitions(self) -> Iterator[Outline]:
+    def competitions(self, skip: Skip = lambda outline: None) -> Iterator[Outline]:
         """Each competition in the file's order; where the file is damaged its part comes last and `damage` is set."""
         data = self.data
         try:
             top = Members(data, len(_BOM) if data[:3] == _BOM else 0)
             while (member := top.next()) is not None:
-                outline = _outline(data, *member)
+                outline = _outline(data, *member, skip)
                 if outline.damage is None:
                     top.at = outline.end
                 yield outline
@@ -91,7 +98,7 @@ class Source:
             self.damage = damage
 
 
-def _outline(data: Data, name: str, begin: int) -> Outline:
+def _outline(data: Data, name: str, begin: int, skip: Skip) -> Outline:
     outline = Outline(name, begin)
     try:
         if begin >= len(data) or data[begin] != ord("{"):
@@ -105,6 +112,9 @@ def _outline(data: Data, name: str, begin: int) -> Outline:
             outline.members.append((key, at, found.at))
             if not outline.origin and LOOP.fullmatch(key):
                 outline.origin = hashlib.sha256(data[begin : found.at]).hexdigest()
+                if (old := skip(outline)) is not None and old.done is not None:
+                    outline.end, outline.known = begin + old.done.size, old
+                    return outline
         outline.end = found.at
     except Damage as damage:
         outline.damage = damage

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.from_thread
 import anyio.to_thread
 
 from gome.events import (
@@ -35,6 +36,7 @@ from gome.events import (
     Saying,
     ScenarioImported,
     Text,
+    digest_of,
     event_id,
 )
 from gome.kernel.appender import Scribe
@@ -45,7 +47,6 @@ from gome.kernel.importing.fields import (
     SCENARIO,
     Loop,
     Unreadable,
-    digest_of_loop,
     parse,
     read_loop,
     unseen,
@@ -84,7 +85,19 @@ async def import_file(connection: Connection, path: Path, *, progress: Progress 
     began = time.monotonic()
     with Source(path) as source:
         report = Report(str(path), trace, source.size)
-        outlines = source.competitions()
+
+        def skip(outline: Outline) -> Known | None:
+            """Runs in the reading thread. Bytes that the log has without a problem need not be looked at again."""
+            if not _NAME.fullmatch(outline.name):
+                return None
+            run = _id(outline, trace, _origin(outline, trace))
+            old: Known = anyio.from_thread.run(known, connection.log, run)
+            if not old.finished or old.done is None or old.done.problems:
+                return None
+            read = source.bytes(outline.begin, outline.begin + old.done.size)
+            return old if digest_of(read) == old.done.digest else None
+
+        outlines = source.competitions(skip)
         slots = anyio.Semaphore(SIDE_BY_SIDE)
         active: set[int] = set()
         names: set[str] = set()
@@ -141,7 +154,8 @@ class _Importer:
         if not outline.origin or not _NAME.fullmatch(outline.name):
             self._refuse()
             return
-        if await self._is_known():
+        if outline.known is not None:
+            self._tell_known(outline.known)
             return
         await anyio.to_thread.run_sync(self._read)
         run, old = await self._find()
@@ -158,34 +172,14 @@ class _Importer:
             await self._append(self.connection.log, run, part.said, old.head)
             told.added = len(missing)
 
-    async def _is_known(self) -> bool:
-        """Whether the log has just this competition, whole and without a problem: then nothing is parsed, and the
-        report is what the log says of the first import."""
-        if self.outline.damage is not None:
-            return False
-        old = await known(self.connection.log, self._id(self._origin()))
-        if not old.finished or old.done is None or old.done.problems:
-            return False
-        if old.digests != await anyio.to_thread.run_sync(self._digests):
-            return False
+    def _tell_known(self, old: Known) -> None:
+        """What the log says of the first import; nothing is parsed."""
+        assert old.done is not None
         told = self.told
         told.run, told.state = old.head.run, "known"
         told.loops, told.accepted, told.failed = old.done.loops, old.done.accepted, old.done.failed
         told.unseen.update(old.done.unseen)
         told.rules.update(old.done.rules)
-        return True
-
-    def _digests(self) -> dict[str, str]:
-        members = self.outline.members
-        return {key: digest_of_loop(self.source.bytes(a, b)) for key, a, b in members if key != SCENARIO}
-
-    def _origin(self) -> Any:
-        digest = hashlib.sha256(self.outline.origin.encode())
-        digest.update(f"{self.trace}\0{self.outline.name}".encode())
-        return digest
-
-    def _id(self, digest: Any) -> str:
-        return f"{self.outline.name[:70]}-{self.trace[:36]}-{digest.hexdigest()[:8]}"
 
     def _refuse(self) -> None:
         outline = self.outline
@@ -262,9 +256,9 @@ class _Importer:
     async def _find(self) -> tuple[str, Known]:
         """The run that this competition is, or becomes: another recording that only begins alike has another id."""
         names = [key for key, _, _ in self.outline.members if key in self.loops]
-        digest = self._origin()
+        digest = _origin(self.outline, self.trace)
         while True:
-            run = self._id(digest)
+            run = _id(self.outline, self.trace, digest)
             old = await known(self.connection.log, run)
             apart = [n for n in names if old.digests.get(n, self.loops[n].digest) != self.loops[n].digest]
             more = [n for n in names if n not in old.digests] if old.finished else []
@@ -311,7 +305,7 @@ class _Importer:
         begin, end = outline.begin, outline.end
         done = ImportCompleted(
             self.trace,
-            "sha256-" + hashlib.sha256(self.source.data[begin:end]).hexdigest(),
+            digest_of(self.source.bytes(begin, end)),
             closes,
             len(self.loops),
             told.accepted,
@@ -319,6 +313,7 @@ class _Importer:
             dict(told.unseen.most_common(200)),
             dict(told.rules),
             len(told.problems) + len(told.kept),
+            end - begin,
         )
         if not closes:
             what = f"damaged {outline.damage}" if outline.damage else "damaged inside a part of it"
@@ -351,6 +346,16 @@ class _Importer:
                     await log.append(draft, at)
             else:
                 head = (await log.append(draft, head)).head
+
+
+def _origin(outline: Outline, trace: str) -> Any:
+    digest = hashlib.sha256(outline.origin.encode())
+    digest.update(f"{trace}\0{outline.name}".encode())
+    return digest
+
+
+def _id(outline: Outline, trace: str, digest: Any) -> str:
+    return f"{outline.name[:70]}-{trace[:36]}-{digest.hexdigest()[:8]}"
 
 
 def _batches(parts: list[tuple[str, list[Saying]]]) -> Iterator[tuple[str, list[Saying]]]:
