@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gome.kernel.errors import UnknownRun
+from gome.kernel.errors import UnknownRun, UsageError
 
 if TYPE_CHECKING:
     from gome.kernel.connect import Connection
@@ -28,7 +28,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Lines for ma
 
 
 def over_run(function: Function) -> Function:
-    """Give a verb the argument RUN and the options that all verbs over runs have."""
+    """Give a verb the argument RUN (an id or an archive) and the options that all verbs over runs have."""
     return click.argument("run")(nats_option(json_option(function)))
 
 
@@ -50,6 +50,27 @@ async def opened(nats: str = "") -> AsyncIterator[Connection]:
     configure(settings.log_level)
     async with connect(settings) as connection:
         yield connection
+
+
+@contextlib.asynccontextmanager
+async def reading(run: str, nats: str = "") -> AsyncIterator[tuple[Connection, str]]:
+    """Open what is needed to read a run; yields a connection and the run's id. `run` is an id, or names an archive:
+    `FILE.gome`, or `FILE.gome:RUN` for one of several runs in it. An archive needs neither server nor settings, and its
+    connection cannot append."""
+    from gome.kernel.archive import place_of
+
+    if (place := place_of(run)) is None:
+        async with opened(nats) as connection:
+            yield connection, run
+        return
+    from gome.kernel.archive_log import archived
+    from gome.kernel.diagnostics import configure
+
+    if nats:
+        raise UsageError(f"{run} is an archive, which no server keeps; leave out --nats")
+    configure()
+    async with archived(*place) as (connection, name):
+        yield connection, name
 
 
 async def must_exist(connection: Connection, run: str) -> None:

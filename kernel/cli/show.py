@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from gome.events import BASELINE, Attempt, SubmissionGraded, Trajectory
-from gome.kernel.cli.opening import complete, folded, opened, over_run
+from gome.kernel.cli.opening import complete, folded, over_run, reading
 from gome.kernel.cli.output import cell, duration, emit, moment, say, table
 from gome.kernel.errors import Forbidden, UsageError
 
@@ -24,7 +24,7 @@ NUMBERS = ("trace", "score", "hidden", "gain", "seconds")
 @click.option("--attempt", default="", metavar="A", help="Code, diff to its parent, diagnostics and feedback of one.")
 @click.option("--calls", is_flag=True, help="Calls to language models: what worked, tokens, price.")
 def show(run: str, attempt: str, calls: bool, nats: str, as_json: bool) -> None:
-    """Show RUN: its result and a table of its attempts, one of them, or its calls to language models."""
+    """Show RUN (an id or an archive): its result and its attempts, one of them, or its calls to language models."""
     if calls:
         _calls(run, nats, as_json)
         return
@@ -32,22 +32,23 @@ def show(run: str, attempt: str, calls: bool, nats: str, as_json: bool) -> None:
     async def read() -> tuple[RunState, dict[str, SubmissionGraded]]:
         from gome.kernel.connect import grades
 
-        async with opened(nats) as connection:
-            state = await folded(connection, run)
+        async with reading(run, nats) as (connection, name):
+            state = await folded(connection, name)
             # Hidden scores are nobody's business while they could still be of use.
             if state.finished is None:
                 return state, {}
             try:
-                return state, await grades(connection, run)
+                return state, await grades(connection, name)
             except Forbidden:
                 say("(hidden scores are not shown: these credentials may not read the vault)")
                 return state, {}
 
     state, hidden = complete(read)
     if attempt:
-        show_attempt(run, state.trajectory, _named(run, state.trajectory, attempt), hidden, as_json=as_json)
+        found = _named(run, state.trajectory, attempt)
+        show_attempt(state.run, state.trajectory, found, hidden, as_json=as_json)
     else:
-        _run(run, state, hidden, as_json)
+        _run(state.run, state, hidden, as_json, given=run)
 
 
 def _calls(run: str, nats: str, as_json: bool) -> None:
@@ -55,9 +56,9 @@ def _calls(run: str, nats: str, as_json: bool) -> None:
     from gome.kernel.history import commits
 
     async def read() -> list[CallRow]:
-        async with opened(nats) as connection:
+        async with reading(run, nats) as (connection, name):
             found = Calls()
-            async for commit in commits(connection.log, connection.artifacts.text, run):
+            async for commit in commits(connection.log, connection.artifacts.text, name):
                 for event in commit.events:
                     found.apply(event)
             return found.rows()
@@ -126,7 +127,7 @@ def _row(a: Attempt, hidden: dict[str, SubmissionGraded]) -> dict[str, Any]:
     }
 
 
-def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json: bool) -> None:
+def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json: bool, *, given: str) -> None:
     from gome.kernel.report import executed, headline, spent
     from gome.kernel.results import summarise
 
@@ -156,7 +157,7 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
     if rows:
         print()
         table(columns, [[row[c] for c in columns] for row in rows], right=NUMBERS)
-        print(f"\ngome show {run} --attempt {t.best or rows[-1]['attempt']}   shows one with its code")
+        print(f"\ngome show {given} --attempt {t.best or rows[-1]['attempt']}   shows one with its code")
 
 
 def show_attempt(run: str, t: Trajectory, a: Attempt, hidden: dict[str, SubmissionGraded], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from gome.events import Event, RunFinished, RunSuspended
-from gome.kernel.cli.opening import complete, must_exist, opened, over_run
+from gome.kernel.cli.opening import complete, must_exist, over_run, reading
 from gome.kernel.cli.output import emit, say
 
 TELLING = (
@@ -43,7 +43,7 @@ async def _follow(run: str, last: int | None, nats: str, as_json: bool) -> None:
     from gome.kernel.discovery import codec_for, discover
     from gome.kernel.state import RunState
 
-    async with opened(nats) as connection:
+    async with reading(run, nats) as (connection, run):
         await must_exist(connection, run)
         head = await connection.log.head(run)
         codec = codec_for([f.plugin for f in discover() if f.plugin is not None and f.plugin.emits])

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from gome.events import Trajectory
-from gome.kernel.cli.opening import complete, folded, nats_option, opened
+from gome.kernel.cli.opening import complete, folded, nats_option, reading
 from gome.kernel.cli.output import say, table
 from gome.kernel.errors import UsageError
 
@@ -36,22 +36,22 @@ NUMBERS = ("trace", "score", "gain", "noise", "seconds")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @nats_option
 def trajectory(run: str, form: str, out: Path | None, as_json: bool, nats: str) -> None:
-    """Print RUN's attempts, one row each (columns: gome.kernel.frames.COLUMNS)."""
+    """Print the attempts of RUN (an id or an archive), one row each (columns: gome.kernel.frames.COLUMNS)."""
     form = "json" if as_json else form
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise UsageError("Parquet is no text; name a file with --out, or send stdout to one")
 
-    async def read() -> Trajectory:
-        async with opened(nats) as connection:
-            return (await folded(connection, run)).trajectory
+    async def read() -> tuple[str, Trajectory]:
+        async with reading(run, nats) as (connection, name):
+            return name, (await folded(connection, name)).trajectory
 
-    found = complete(read)
+    name, found = complete(read)
     if form == "table" and out is None:
         _table(found)
     elif form == "parquet":
-        _parquet(found, run, out)
+        _parquet(found, name, out)
     else:
-        _text(found, run, form, out)
+        _text(found, name, form, out)
     if out is not None:
         say(f"wrote {len(found.attempts)} attempts to {out}")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gome.events import PluginPin
-from gome.kernel.cli.opening import complete, must_exist, opened, over_run
+from gome.kernel.cli.opening import complete, must_exist, over_run, reading
 from gome.kernel.cli.output import emit, say
 from gome.kernel.errors import Forbidden
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--all", "every", is_flag=True, help="Go on behind the first divergence (later ones may follow from it).")
 @click.option("--substitute", "again", is_flag=True, help="Run it again with effects answered from the record.")
 def verify(run: str, every: bool, again: bool, nats: str, as_json: bool) -> None:
-    """Decide RUN again from its record and compare: ends with 4 where a decision, a record or an artifact differs.
+    """Decide RUN (an id or an archive) again from its record and compare: ends with 4 where anything differs.
 
     With --substitute the run is run again: every record is written anew from today's decisions and recorded results,
     in recorded order and time, and must come out with the same bytes.
@@ -31,20 +31,21 @@ def verify(run: str, every: bool, again: bool, nats: str, as_json: bool) -> None
         return
 
     async def check() -> tuple[Verdict, int | None, list[str]]:
-        async with opened(nats) as connection:
-            await must_exist(connection, run)
-            return await _check(connection, run, every)
+        async with reading(run, nats) as (connection, name):
+            await must_exist(connection, name)
+            return await _check(connection, name, every)
 
     verdict, grades, changed = complete(check)
+    name = verdict.run
     if grades is None:
         say("(hidden grades were not checked: these credentials may not read the vault)")
     if as_json:
         told = [
-            {"position": d.position, "decider": d.decider, "sentence": d.sentence(run)} for d in verdict.divergences
+            {"position": d.position, "decider": d.decider, "sentence": d.sentence(name)} for d in verdict.divergences
         ]
         emit(
             {
-                "run": run,
+                "run": name,
                 "verified": verdict.ok,
                 "events": verdict.events,
                 "commits": verdict.commits,
@@ -57,7 +58,7 @@ def verify(run: str, every: bool, again: bool, nats: str, as_json: bool) -> None
             }
         )
     else:
-        _print(run, verdict, grades, changed)
+        _print(verdict, grades, changed)
     if not verdict.ok:
         raise SystemExit(4)
 
@@ -68,18 +69,18 @@ def _substitute(run: str, nats: str, as_json: bool) -> None:
     from gome.kernel.substitute import Substitution, substitute
 
     async def again() -> Substitution:
-        async with opened(nats) as connection:
-            await must_exist(connection, run)
-            started = await first_event(connection, run)
+        async with reading(run, nats) as (connection, name):
+            await must_exist(connection, name)
+            started = await first_event(connection, name)
             assert started is not None
             plugins = plugins_of(started)
             log, texts = connection.log, connection.artifacts.text
-            return await substitute(log.read(run), run, codec_for(plugins), plugins, texts)
+            return await substitute(log.read(name), name, codec_for(plugins), plugins, texts)
 
     done = complete(again)
     told = {"records": done.records, "decisions": done.decisions, "answers": done.answers, "hash": done.state.head.hash}
     if as_json:
-        emit({"run": run, "identical": True, **told})
+        emit({"run": done.state.run, "identical": True, **told})
     else:
         print(
             f"identical: {done.records:,} records written again, {done.decisions:,} decisions taken, {done.answers:,} "
@@ -113,11 +114,11 @@ async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict
     return verdict, grades, changed
 
 
-def _print(run: str, verdict: Verdict, grades: int | None, changed: list[str]) -> None:
+def _print(verdict: Verdict, grades: int | None, changed: list[str]) -> None:
     for divergence in verdict.divergences:
-        say(f"gome: {divergence.sentence(run)}")
+        say(f"gome: {divergence.sentence(verdict.run)}")
     if changed and verdict.divergences:
-        say(f"gome: code has changed since it was recorded: {', '.join(changed)}; `gome show {run}` lists the versions")
+        say(f"gome: code has changed since it was recorded: {', '.join(changed)}; `gome show` lists the versions")
     if verdict.divergences:
         return
     tail = "finished" if verdict.finished else "open"
