@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from gome.events.event import Cost, Event, result_id
 from gome.events.execution import ExecutionFinished
 from gome.events.payload import NOTHING, Intent, Reservation
-from gome.events.run import RunFinished, RunStarted
+from gome.events.run import RunFinished, RunForked, RunStarted
 from gome.events.step import MemoryRecalled, StepPlanned
 from gome.events.task import Budget
 
@@ -59,6 +59,8 @@ class Ledger:
             case StepPlanned():
                 self.steps += 1
             case RunStarted(budget=budget):
+                self.budget = budget
+            case RunForked(budget=Budget() as budget):
                 self.budget = budget
             case RunFinished():
                 self.open.clear()

@@ -57,7 +57,8 @@ class Saying(Struct, frozen=True):
 
 class Draft(Struct, frozen=True):
     """What is to be appended as one record. `answers` is the id of the event (or nonce) it answers, `decider` who
-    answers, `seen` the position up to which the decider had folded (0 where nothing was decided)."""
+    answers, `seen` the position up to which the decider had folded (0 where nothing was decided). `at` is the time that
+    it is recorded with, in seconds since 1970, where that is known from another record (None: the appender's clock)."""
 
     run: str
     lane: Lane
@@ -72,6 +73,7 @@ class Draft(Struct, frozen=True):
     attempt: int = 0
     resumes: bool = False
     origin: Origin | None = None
+    at: float | None = None
 
     @property
     def id(self) -> str:
@@ -162,7 +164,7 @@ _decode = msgspec.json.Decoder(Body)
 def seal(draft: Draft, head: Head, now: float) -> Sealed:
     """Give a draft its place behind `head`. `now` is the appender's clock in seconds since 1970; time never goes back:
     ts = max(now, head.ts). The gap to the head counts as active unless the draft resumes the run."""
-    ts = max(now, head.ts)
+    ts = max(now if draft.at is None else draft.at, head.ts)
     gap = 0.0 if draft.resumes or head.seq == 0 else ts - head.ts
     body = Body(
         v=FORMAT,
@@ -215,8 +217,18 @@ def unseal(stored: bytes, revision: int = 0) -> Sealed:
 
 
 def follows(record: Sealed, head: Head) -> str:
-    """Return why `record` cannot come right after `head` ("" when it can): a gap, a broken chain, another run."""
+    """Return why `record` cannot come right after `head` ("" when it can): a gap, a broken chain, another run.
+
+    The first record of a fork comes after the record of its parent that it names, whether `head` is that one or the
+    start of the fork's own part."""
     body = record.body
+    if (origin := body.origin) is not None:
+        if body.prev != origin.hash or body.seq != origin.seq + 1:
+            return f"it is not the record behind its origin, event {origin.seq} of run {origin.parent}"
+        if head.seq == 0 and head.run == body.run:
+            head = Head(body.run, origin.seq, origin.hash)
+        elif head.run == origin.parent:
+            head = Head(body.run, head.seq, head.hash)
     if body.run != head.run:
         return f"it belongs to run {body.run}"
     if body.seq != head.seq + 1:

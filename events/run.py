@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from gome.events.payload import Payload
 from gome.events.task import Budget, Task
@@ -60,13 +60,34 @@ class PluginsChanged(Payload, frozen=True):
 
 
 class RunForked(Payload, frozen=True):
-    """First event of a fork's own part; the prefix is the parent's."""
+    """First event of a fork's own part; the prefix, up to `position`, is the parent's.
+
+    What else it names is what the fork does otherwise from here on: `settings` holds the whole tables of plugins whose
+    settings are others, `roles` and `fallbacks` are given where a role is played by another plugin, `plugins` are the
+    pins of the fork's own part. `replaced` names the deciders that take no part in the prefix: each folds it as if the
+    run had begun with its settings, answers none of its events, and takes up here what is open.
+    """
 
     parent: str
     position: int
     hash: str
     substitute: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    replaced: tuple[str, ...] = ()
+    plugins: tuple[PluginPin, ...] = ()
+    roles: dict[str, str] | None = None
+    fallbacks: dict[str, str] | None = None
+    seed: int | None = None
+    budget: Budget | None = None
+    traces: int | None = None
+    capacity: int | None = None
+    profile: str | None = None
+
+    def amended(self, started: RunStarted) -> RunStarted:
+        """The parent's start with this fork's changes: what decisions depend on from here."""
+        names = ("plugins", "roles", "fallbacks", "seed", "budget", "traces", "capacity", "profile")
+        given = {name: value for name in names if (value := getattr(self, name)) not in (None, ())}
+        return structs.replace(started, settings={**started.settings, **self.settings}, **given)
 
 
 class RoleHandedOver(Payload, frozen=True):

@@ -20,7 +20,7 @@ from gome.events.event import Event
 from gome.events.execution import ExecutionFinished, ExecutionRefused
 from gome.events.feedback import AttemptAccepted, AttemptRejected, FeedbackGiven
 from gome.events.hypothesis import Challenge, Hypothesis, HypothesisProposed, ProposalFailed
-from gome.events.run import RunFinished, RunStarted, RunSuspended, StopRequested
+from gome.events.run import RunFinished, RunForked, RunStarted, RunSuspended, StopRequested
 from gome.events.score import DataProfiled, SubmissionRejected, SubmissionScored
 from gome.events.selection import SelectionFailed, SelectionStarted, SubmissionSelected
 from gome.events.step import MemoryRecalled, Recollection, StepPlanned
@@ -143,7 +143,8 @@ class AttemptsView(Mapping[str, Attempt]):
 
 class Trajectory(Struct):
     """All attempts of a run in planning order and what became of them. `accepted` has the names of each trace's
-    accepted ones in the order of acceptance (over `accepted_names`, which grows)."""
+    accepted ones in the order of acceptance (over `accepted_names`, which grows). `forks` says where a forked run comes
+    from, the oldest ancestor's fork first."""
 
     started: RunStarted | None = None
     started_at: float = 0.0
@@ -160,6 +161,7 @@ class Trajectory(Struct):
     selection_failed: str = ""
     stop_requested: str = ""
     suspended: str = ""
+    forks: tuple[RunForked, ...] = ()
     finished: RunFinished | None = None
     seq: int = 0
     ts: float = 0.0
@@ -238,6 +240,12 @@ class Trajectory(Struct):
 
 def _started(t: Trajectory, e: Event, p: RunStarted) -> None:
     t.started, t.started_at = p, e.ts
+
+
+def _forked(t: Trajectory, e: Event, p: RunForked) -> None:
+    if t.started is not None:
+        t.started = p.amended(t.started)
+    t.forks, t.suspended = (*t.forks, p), ""
 
 
 def _profiled(t: Trajectory, e: Event, p: DataProfiled) -> None:
@@ -390,6 +398,7 @@ def _failed(
 
 _FOLDS: dict[type, Callable[..., None]] = {
     RunStarted: _started,
+    RunForked: _forked,
     DataProfiled: _profiled,
     StepPlanned: _planned,
     MemoryRecalled: _recalled,

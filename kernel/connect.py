@@ -19,6 +19,7 @@ from gome.kernel.artifacts import ArtifactStore, open_store
 from gome.kernel.diagnostics import learn
 from gome.kernel.discovery import codec_for
 from gome.kernel.errors import Conflict, LogUnreachable, leaves
+from gome.kernel.fork import WholeLog
 from gome.kernel.log import EventLog
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.settings import Settings
@@ -63,7 +64,7 @@ async def connect(settings: Settings, *, memory: bool = False) -> AsyncIterator[
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(spool.close)
         if memory:
-            log: EventLog = MemoryLog(clock=time.now)
+            log: EventLog = WholeLog(MemoryLog(clock=time.now))
             vault: EventLog = MemoryLog(clock=time.now)
             yield Connection(log, vault, artifacts, answers, spool, home, time, settings.tenant)
             return
@@ -116,7 +117,7 @@ def logs(nats: NatsConnection, tenant: str, time: Time) -> tuple[EventLog, Event
     """The event log and the vault over one connection."""
     from gome.kernel.log_jetstream import JetStreamLog
 
-    log = JetStreamLog(nats, tenant=tenant, replicas=nats.replicas, clock=time.now)
+    log = WholeLog(JetStreamLog(nats, tenant=tenant, replicas=nats.replicas, clock=time.now))
     vault = JetStreamLog(
         nats, stream=VAULT_STREAM, prefix=VAULT_PREFIX, tenant=tenant, replicas=nats.replicas, clock=time.now
     )

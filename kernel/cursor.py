@@ -13,10 +13,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from gome.events import Codec, Commit, Draw, Event, Payload, RunStarted, Saying, event_id
+import msgspec
+
+from gome.events import Codec, Commit, Draw, Event, Payload, RunForked, RunStarted, Saying, event_id
+from gome.kernel.fork import Joined
 from gome.kernel.plugin import Plugin
 
-_KEPT = ("state", "folded", "own_end", "seed", "_unfolded", "_triggers")
+_KEPT = ("state", "folded", "own_end", "seeds", "_unfolded", "_triggers")
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,16 @@ class Cursor:
 
     When a recorded decision of the decider comes along: `answer` first (what would we say to the next trigger?), then
     `take` its events, then `settle`. `feed` does all this for a whole commit, for those who have only one cursor.
+    `joined` says that the decider takes part only behind a fork.
     """
 
-    def __init__(self, plugin: Plugin) -> None:
+    def __init__(self, plugin: Plugin, joined: Joined | None = None) -> None:
         self.plugin = plugin
+        self.joined = joined
         self.state: Any = plugin.initial()
         self.folded = 0
         self.own_end = 0
-        self.seed = 0
+        self.seeds: list[tuple[int, int]] = []
         self._unfolded: deque[Event] = deque()
         self._triggers: deque[Event] = deque()
         self._answer: Answer | None = None
@@ -66,6 +71,24 @@ class Cursor:
     def answers(self, kind: type) -> bool:
         """Whether payloads of this type, said by others, are triggers."""
         return self.reads(kind) and (kind in self._answers or Payload in self._answers)
+
+    def shown(self, event: Event) -> Event | None:
+        """An event of the log as the decider is to see it; None when it is not. A fork is an affair of those whom it
+        replaces: to all others it is as if it had never been."""
+        payload = event.payload
+        if isinstance(payload, RunForked):
+            return event if self.joined is not None and event.seq == self.joined.behind + 1 else None
+        if isinstance(payload, RunStarted) and self.joined is not None:
+            return msgspec.structs.replace(event, payload=self.joined.started)
+        return event
+
+    def has_joined(self, position: int) -> bool:
+        """Whether the decider answers events of this position."""
+        return self.joined is None or position > self.joined.behind
+
+    def reseed(self, position: int, seed: int) -> None:
+        """From this position on draws come from another seed."""
+        self.seeds.append((position, seed))
 
     def take(self, event: Event, *, trigger: bool) -> None:
         """Take in an event that the decider reads; `trigger` when it has to answer it."""
@@ -87,7 +110,7 @@ class Cursor:
         for event in commit.events:
             kind = type(event.payload)
             if isinstance(event.payload, RunStarted):
-                self.seed = event.payload.seed
+                self.reseed(event.seq, event.payload.seed)
             if self.reads(kind):
                 self.take(event, trigger=not own and self.answers(kind))
         if own:
@@ -112,7 +135,8 @@ class Cursor:
     def _compute(self, trigger: Event, seen: int) -> Answer | None:
         try:
             self._fold(seen)
-            draw = Draw(self.seed, trigger.id)
+            seed = next((seed for since, seed in reversed(self.seeds) if since <= trigger.seq), 0)
+            draw = Draw(seed, trigger.id)
             try:
                 said = tuple(self.plugin.decide(self.state, trigger, draw))
             except Exception:

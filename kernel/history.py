@@ -12,19 +12,16 @@ from pathlib import Path
 
 from gome.events import CODEC, Commit, RunStarted, Sealed
 from gome.kernel.errors import UnknownRun, UsageError
+from gome.kernel.fork import descent
 from gome.kernel.log import EventLog
 from gome.kernel.log_file import FileLog
 
 
 async def first_of(log: EventLog, run: str) -> RunStarted | None:
-    """The first event of a run, None when the log has no such run."""
+    """The first event of a run, with what its forks have changed; None when the log has no such run."""
     if not run or (await log.head(run)).seq == 0:
         return None
-    async for sealed in log.read(run):
-        started = CODEC.commit(sealed).events[0].payload
-        assert isinstance(started, RunStarted)
-        return started
-    return None
+    return (await descent(log, run)).started
 
 
 async def commits(log: EventLog, text: Callable[[str], str], run: str) -> AsyncIterator[Commit]:

@@ -21,9 +21,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, structs
 
-from gome.events import Draft, Head, RecordError, Sealed, seal, unseal
+from gome.events import Draft, Head, Origin, RecordError, Sealed, seal, unseal
 from gome.kernel.errors import LogDamaged, UsageError
-from gome.kernel.log_checks import behind, check_size, conflict, damaged
+from gome.kernel.log_checks import beginning, behind, check_size, conflict, damaged
 
 _RUN = re.compile(rb'"run":"([A-Za-z0-9_-]{1,120})"')
 
@@ -34,6 +34,7 @@ class _Line(Struct):
     run: str
     seq: int
     n: int
+    origin: Origin | None = None
 
 
 _decode = msgspec.json.Decoder(_Line)
@@ -71,6 +72,7 @@ class Journal:
             self._refresh(file)
             current = self._head(file, draft.run)
             self._check_whole(draft.run, current)
+            current = current if current.seq else beginning(draft, head)
             index = self._runs.get(draft.run, _Index())
             if (known := self._named(file, index, draft.id)) is not None:
                 return known
@@ -213,7 +215,8 @@ class Journal:
             self._illegible.append((owner, f"line {self._lines} is not a record"))
             return
         index = self._runs.get(known.run)
-        expected = (index.ends[-1] if index else 0) + 1
+        first = known.origin.seq if known.origin else 0
+        expected = (index.ends[-1] if index else first) + 1
         if known.seq != expected or self._run not in ("", known.run):
             owner = self._run or _owner(line)
             reason = f"line {self._lines} starts at {known.seq} of run {known.run}, expected {expected}"

@@ -76,6 +76,14 @@ def behind(known: Head, head: Head, where: str) -> LogDamaged:
     )
 
 
+def beginning(draft: Draft, head: Head) -> Head:
+    """What the first record of a run comes behind: nothing, or, for a fork, the record that its draft names."""
+    origin = draft.origin
+    if origin is not None and (head.seq, head.hash) == (origin.seq, origin.hash):
+        return Head(draft.run, head.seq, head.hash, head.ts, head.active)
+    return Head(draft.run)
+
+
 def conflict(run: str, believed: Head, head: Head) -> Conflict:
     """The error for an append that came second."""
     return Conflict(f"run {run} is at {head.seq}, not at {believed.seq} any more: somebody else wrote first", head)

@@ -143,10 +143,10 @@ class JetStreamLog:
         """The draft's record if it is in the log behind `head`, None if the head has not moved, else `Conflict`."""
         try:
             end = await self.head(draft.run)
-            if end.seq < head.seq:
-                raise behind(head, end, self.name)
             if end.revision == head.revision:
                 return None
+            if end.seq < head.seq:
+                raise behind(head, end, self.name)
             async with aclosing(self._fetch(draft.run, head.revision + 1, end.revision)) as tail:
                 async for revision, stored, _ in tail:
                     with suppress(RecordError):

@@ -14,6 +14,7 @@ from gome.events import Draft, Head, Sealed, seal, unseal
 from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_checks import (
     RECORD_LIMIT,
+    beginning,
     behind,
     check_name,
     check_next,
@@ -44,7 +45,7 @@ class MemoryLog:
         check_name("role", draft.role)
         if (revision := self._ids.get((run, draft.id))) is not None:
             return unseal(self._stored[run][revision - 1], revision)
-        current = self._heads.get(run, Head(run))
+        current = self._heads.get(run) or beginning(draft, head)
         if (current.seq, current.hash) != (head.seq, head.hash):
             if current.seq < head.seq:
                 raise behind(head, current, self.name)

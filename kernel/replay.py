@@ -9,7 +9,7 @@ chain are facts about the recording and are not compared. Reading records and pr
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import msgspec
 from gome.events import Codec, Commit, Intent, Saying, Sealed, Wire, digest_of, event_id, move_out, result_id
 from gome.kernel.cursor import Answer
 from gome.kernel.errors import Diverged
+from gome.kernel.fork import Joined
 from gome.kernel.plugin import Artifacts, Plugin
 from gome.kernel.state import NOT_RESULTS, RunState
 
@@ -162,7 +163,8 @@ class Verdict:
 
 class Verifier:
     """Verifies one run. `stop_at_first` ends at the first divergence (later ones may follow from it). With `artifacts`
-    every digest that a record names must be in the store."""
+    every digest that a record names must be in the store. In a fork the deciders that `joined` names did not decide the
+    prefix; whoever did is verified by `ancestor`, a verifier of the run that they belong to."""
 
     def __init__(
         self,
@@ -172,8 +174,12 @@ class Verifier:
         resolve: Callable[[str], str] | None = None,
         artifacts: Artifacts | None = None,
         stop_at_first: bool = True,
+        joined: Mapping[str, Joined] | None = None,
+        ancestor: Verifier | None = None,
     ) -> None:
-        self.state = RunState(run, codec, plugins, resolve, views=False)
+        self.ancestor = ancestor
+        self.shared = max((j.behind for j in joined.values()), default=0) if joined else 0
+        self.state = RunState(run, codec, plugins, resolve, views=False, joined=joined)
         self.divergences: list[Divergence] = []
         self.commits = self.decisions = 0
         self.artifacts = artifacts
@@ -193,14 +199,19 @@ class Verifier:
 
     def take(self, sealed: Sealed) -> bool:
         """Verify one more record; False when there is no point in going on."""
-        self._check_result(sealed)
+        inherited = sealed.last <= self.shared
+        if inherited and self.ancestor is not None:
+            self.ancestor.take(sealed)
+            self.divergences[:] = self.ancestor.divergences
+        elif not inherited:
+            self._check_result(sealed)
         commit, given = self.state.apply(sealed)
         self.commits += 1
-        for cursor, answer in given:
+        for cursor, answer in () if inherited else given:
             self.decisions += 1
             if found := check(self.state.codec, commit, cursor.plugin.name, answer):
                 self.divergences.append(found)
-        if commit.body.lane == "decide" and not given:
+        if commit.body.lane == "decide" and not given and not inherited:
             name = commit.body.decider
             self.divergences.append(Divergence(commit.body.seq, name, "extra", recorded="a decider that is not there"))
         # Computing due answers now, not at the end, keeps each cursor's backlog short.
@@ -218,7 +229,7 @@ class Verifier:
             self.state.run,
             self.state.events,
             self.commits,
-            self.decisions,
+            self.decisions + (self.ancestor.decisions if self.ancestor else 0),
             tuple(self.divergences),
             len(due),
             self.state.finished is not None,

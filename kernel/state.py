@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from gome.events import (
     PluginPin,
     PluginsChanged,
     RunFinished,
+    RunForked,
     RunResumed,
     RunStarted,
     RunSuspended,
@@ -38,6 +39,7 @@ from gome.events import (
 )
 from gome.kernel.cursor import Answer, Cursor
 from gome.kernel.errors import LogDamaged
+from gome.kernel.fork import Joined
 from gome.kernel.plugin import Plugin
 
 _FOLDED = (
@@ -62,6 +64,8 @@ NOT_RESULTS = (
     EffectRefused,
     CancelRequested,
 )
+_ROOTS = (RunStarted, RunForked)
+"""What a decider is shown according to the fork that it joined in."""
 _NOTED = frozenset(
     (
         EffectStarted,
@@ -70,6 +74,7 @@ _NOTED = frozenset(
         CancelRequested,
         RunStarted,
         PluginsChanged,
+        RunForked,
         RunSuspended,
         RunResumed,
         RunFinished,
@@ -99,7 +104,8 @@ class OpenIntent:
 class RunState:
     """Fold of one run. `plugins` are its deciders (none: only projections are kept), `resolve` reads moved-out texts
     (digest → text). `fresh` collects intents as they open, for whoever performs them; it is theirs to clear. Without
-    `views` open intents share the moving trajectory, which is cheaper and enough where nothing is performed."""
+    `views` open intents share the moving trajectory, which is cheaper and enough where nothing is performed. `joined`
+    names the deciders that did not decide the run's prefix (see `gome.kernel.fork.Descent`)."""
 
     def __init__(
         self,
@@ -109,6 +115,7 @@ class RunState:
         resolve: Callable[[str], str] | None = None,
         *,
         views: bool = True,
+        joined: Mapping[str, Joined] | None = None,
     ) -> None:
         self.run = run
         self.views = views
@@ -117,7 +124,7 @@ class RunState:
         self.head = Head(run)
         self.trajectory = Trajectory()
         self.ledger = Ledger()
-        self.cursors = [Cursor(p) for p in plugins]
+        self.cursors = [Cursor(p, (joined or {}).get(p.name)) for p in plugins]
         self.open: dict[str, OpenIntent] = {}
         self.fresh: list[str] = []
         self.asked: dict[str, int] = {}
@@ -133,8 +140,10 @@ class RunState:
         self._due: dict[Cursor, None] = {}
 
     def read(self, sealed: Sealed) -> Commit:
-        """Decode a record after checking that it comes right behind the head; raises `LogDamaged`."""
-        if why := follows(sealed, self.head):
+        """Decode a record after checking that it comes right behind the head; raises `LogDamaged`. The first records of
+        a fork are those of the runs that hold its prefix."""
+        first = self.head.seq == 0 and sealed.body.origin is None
+        if why := follows(sealed, Head(sealed.body.run) if first else self.head):
             raise LogDamaged(
                 f"run {self.run} is damaged behind event {self.head.seq}: the next record does not fit, {why}; "
                 "restore it from an export",
@@ -154,11 +163,17 @@ class RunState:
         commit = self.read(sealed)
         body = sealed.body
         own = self._named.get(body.decider) if body.lane == "decide" else None
+        if own and own.joined and body.seq <= own.joined.behind:
+            own = None
         given: list[tuple[Cursor, Answer | None]] = [(own, own.answer())] if own else []
         for event in commit.events:
+            rooted = isinstance(event.payload, _ROOTS)
             for cursor, answers in self._readers(type(event.payload)):
-                trigger = answers and cursor is not own
-                cursor.take(event, trigger=trigger)
+                shown = cursor.shown(event) if rooted else event
+                if shown is None:
+                    continue
+                trigger = answers and cursor is not own and cursor.has_joined(event.seq)
+                cursor.take(shown, trigger=trigger)
                 if trigger:
                     self._due[cursor] = None
         if own:
@@ -203,7 +218,16 @@ class RunState:
             case RunStarted(seed=seed):
                 self.started = payload
                 for cursor in self.cursors:
-                    cursor.seed = seed
+                    cursor.reseed(event.seq, seed)
+            case RunForked():
+                assert self.started is not None, "a fork's prefix begins with RunStarted"
+                self.started = payload.amended(self.started)
+                self.pins = payload.plugins or self.pins
+                self.suspended, self.failed_decider = "", None
+                for found in self.open.values():
+                    found.forgiven = found.starts
+                for cursor in self.cursors:
+                    cursor.reseed(event.seq, self.started.seed)
             case PluginsChanged(plugins=plugins):
                 self.pins = plugins
             case RunSuspended(reason=reason):

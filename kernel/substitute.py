@@ -9,7 +9,7 @@ process, file or socket is touched but the log that is read. Called by `gome ver
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -29,6 +29,7 @@ from gome.events import (
 )
 from gome.kernel.appender import slim
 from gome.kernel.errors import Diverged
+from gome.kernel.fork import Joined
 from gome.kernel.plugin import Plugin
 from gome.kernel.replay import check, first_difference
 from gome.kernel.state import NOT_RESULTS, RunState
@@ -68,9 +69,15 @@ class Substitution:
     """Takes a run's records one by one and gives back the records that running it again writes."""
 
     def __init__(
-        self, run: str, codec: Codec, plugins: Sequence[Plugin], resolve: Callable[[str], str] | None = None
+        self,
+        run: str,
+        codec: Codec,
+        plugins: Sequence[Plugin],
+        resolve: Callable[[str], str] | None = None,
+        joined: Mapping[str, Joined] | None = None,
     ) -> None:
-        self.state = RunState(run, codec, plugins, resolve, views=False)
+        self.shared = max((j.behind for j in joined.values()), default=0) if joined else 0
+        self.state = RunState(run, codec, plugins, resolve, views=False, joined=joined)
         self.recorded = Recorded(codec)
         self.records = self.decisions = self.answers = 0
         self._asked: dict[tuple[str, str], int] = {}
@@ -99,6 +106,9 @@ class Substitution:
     def _decide(self, commit: Commit) -> tuple[Saying, ...]:
         body = commit.body
         cursor = next((c for c in self.state.cursors if c.plugin.name == body.decider), None)
+        if body.seq <= self.shared and (cursor is None or not cursor.has_joined(body.seq)):
+            # Whoever decided this in the run that a fork came from takes no part any more.
+            return tuple(self._say(body, wire) for wire in body.events)
         answer = cursor.answer() if cursor else None
         if found := check(self.state.codec, commit, body.decider, answer):
             raise found.error(body.run)
@@ -167,10 +177,11 @@ async def substitute(
     plugins: Sequence[Plugin],
     resolve: Callable[[str], str] | None = None,
     write: Callable[[Sealed], None] | None = None,
+    joined: Mapping[str, Joined] | None = None,
 ) -> Substitution:
-    """Run a recorded run again; `write` is handed each record that comes out. Raises `Diverged` at the first one that
-    comes out otherwise than recorded."""
-    running = Substitution(run, codec, plugins, resolve)
+    """Run a recorded run again; `write` is handed each record that comes out, `joined` are the deciders that a fork
+    replaced. Raises `Diverged` at the first one that comes out otherwise than recorded."""
+    running = Substitution(run, codec, plugins, resolve, joined)
     async for sealed in records:
         ours = running.take(sealed)
         if write is not None:

@@ -13,8 +13,9 @@ from contextlib import aclosing
 import msgspec
 import pytest
 
-from gome.events import CODEC, Draft, Head, NoteAdded, Sealed, Writer, event_id, seal
+from gome.events import CODEC, Draft, Head, NoteAdded, Origin, Sealed, Writer, event_id, seal
 from gome.kernel.errors import Conflict, LogDamaged, OversizeRecord, UnknownRun, UsageError
+from gome.kernel.fork import WholeLog, lineage
 from gome.kernel.log import EventLog
 
 Tamper = Callable[[str, int, str], Awaitable[None]]
@@ -47,6 +48,13 @@ async def fill(log: EventLog, run: str, records: int, *, events: int = 3, size: 
         done.append(record)
         head = record.head
     return done
+
+
+async def branch(log: EventLog, parent: str, at: Head, run: str, records: int) -> list[Sealed]:
+    """Fork a run behind one of its records and append some of the fork's own."""
+    say = draft(run, f"fork of {parent}", origin=Origin(parent, at.seq, at.hash))
+    first_one = await log.append(say, Head(run, at.seq, at.hash, at.ts, at.active))
+    return [first_one, *await fill(log, run, records - 1)]
 
 
 async def everything(log: EventLog, run: str, after: Head | None = None) -> list[Sealed]:
@@ -85,6 +93,42 @@ class LogContract:
         assert back == done
         assert_whole(back)
         assert [r.body.seq for r in back] == [1, 4, 7, 10, 13]
+
+    async def test_a_fork_keeps_its_own_part_behind_the_record_of_its_parent(self, log: EventLog) -> None:
+        parent = await fill(log, "r1", 5)
+        own = await branch(log, "r1", parent[2].head, "r2", 3)
+        assert await everything(log, "r2") == own and own[0].body.seq == parent[2].last + 1
+        assert await log.head("r2") == own[-1].head
+        assert await first(log, "r2", 3) == own
+        assert (await log.sizes())["r2"] == 3
+        assert await everything(log, "r1") == parent
+        whole = WholeLog(log)
+        assert await everything(whole, "r2") == [*parent[:3], *own]
+        assert await everything(whole, "r2", parent[1].head) == [parent[2], *own]
+        assert await everything(whole, "r2", own[0].head) == own[1:]
+        assert [r.hash for r in await first(whole, "r2", 6)] == [r.hash for r in (*parent[:3], *own)]
+
+    async def test_a_fork_of_a_fork_is_read_from_the_oldest_ancestor(self, log: EventLog) -> None:
+        whole = WholeLog(log)
+        parent = await fill(log, "r1", 4)
+        child = await branch(whole, "r1", parent[2].head, "r2", 3)
+        late = await branch(whole, "r2", child[1].head, "late", 2)
+        early = await branch(whole, "r2", parent[1].head, "early", 1)
+        assert await everything(whole, "late") == [*parent[:3], *child[:2], *late]
+        assert await everything(whole, "early") == [*parent[:2], *early]
+        assert await lineage(whole, "late") == [("r1", parent[2].last), ("r2", child[1].last), ("late", None)]
+        assert await lineage(whole, "early") == [("r1", parent[1].last), ("early", None)]
+        assert await lineage(log, "r1") == [("r1", None)]
+
+    async def test_a_fork_of_another_record_than_its_parents_is_damaged(self, log: EventLog) -> None:
+        parent = await fill(log, "r1", 3)
+        at = parent[1].head
+        await branch(log, "r1", msgspec.structs.replace(at, hash="0" * 64), "r2", 1)
+        await branch(log, "gone", at, "r3", 1)
+        with pytest.raises(LogDamaged, match="run r2 was forked from run r1 at event 6, which has another record"):
+            await everything(WholeLog(log), "r2")
+        with pytest.raises(LogDamaged, match="run gone at event 6, which is not there"):
+            await everything(WholeLog(log), "r3")
 
     async def test_reading_goes_on_after_a_known_head(self, log: EventLog) -> None:
         done = await fill(log, "r1", 5)
