@@ -126,6 +126,8 @@ def check(codec: Codec, commit: Commit, decider: str, answer: Answer | None) -> 
         return Divergence(answer.trigger.seq, decider, "missing", computed=names)
     if answer.seen != body.seen:
         return Divergence(body.seq, decider, "changed", "seen", body.seen, answer.seen)
+    if answer.flags != body.flags:
+        return Divergence(body.seq, decider, "changed", "flags", list(body.flags), list(answer.flags))
     if _as_stored(codec, commit, answer):
         return None
     computed = answer.sayings(codec)

@@ -18,10 +18,11 @@ from contextlib import AbstractAsyncContextManager, aclosing
 import anyio
 from msgspec import Struct
 
-from gome.events import CODEC, Codec, CodecError, PluginPin, RunStarted
+from gome.events import CODEC, Codec, CodecError, PluginPin, RunStarted, Sealed
 from gome.kernel.connect import Connection
 from gome.kernel.discovery import Found, codec_for, discover, pin
 from gome.kernel.errors import Forbidden, GomeError, LogDamaged, LogUnreachable, UnknownRun, leaves
+from gome.kernel.fork import descent
 from gome.kernel.log import EventLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.replay import Verifier
@@ -82,9 +83,14 @@ class Desk:
         """Verify a run. Raises `LogDamaged` where it cannot be read, `PluginError` where a plugin is gone,
         `UnknownRun`."""
         c = self.connection
-        started, imported = await _first(c.log, run)
+        first = await _first(c.log, run)
+        imported = first.body.lane == "import"
+        found = await descent(c.log, run)
+        started = found.started
         plugins, codec, today = ([], CODEC, []) if imported else self._of(started)
-        verifier = Verifier(run, codec, plugins, c.artifacts.text, c.artifacts, stop_at_first=not self.every)
+        verifier = Verifier(
+            run, codec, plugins, c.artifacts.text, c.artifacts, stop_at_first=not self.every, joined=found.joined
+        )
         verdict = await verifier.run(c.log.read(run))
         pinned: dict[str, PluginPin] = {p.name: p for p in verifier.state.pins or started.plugins}
         return Outcome(
@@ -127,8 +133,9 @@ class Desk:
             return None
 
 
-async def _first(log: EventLog, run: str) -> tuple[RunStarted, bool]:
-    """A run's first event, and whether the run was imported: recorded elsewhere, by other deciders than ours."""
+async def _first(log: EventLog, run: str) -> Sealed:
+    """A run's first record, which for a fork is its oldest ancestor's; the lane says whether it was imported: recorded
+    elsewhere, by other deciders than ours. Raises `LogDamaged` where no run begins like that."""
     async with aclosing(log.read(run)) as records:  # type: ignore[type-var]
         async for sealed in records:
             try:
@@ -137,7 +144,7 @@ async def _first(log: EventLog, run: str) -> tuple[RunStarted, bool]:
                 raise LogDamaged(f"run {run}, event 1: {error}", run=run, position=1) from error
             if not isinstance(payload, RunStarted):
                 raise LogDamaged(f"run {run} does not begin with RunStarted", run=run, position=1)
-            return payload, sealed.body.lane == "import"
+            return sealed
     raise UnknownRun(f"there is no run {run!r} in {log.name}; `gome runs` lists them")
 
 

@@ -169,17 +169,17 @@ class _Tally:
 
 def _substitute(run: str, nats: str, as_json: bool) -> None:
     from gome.kernel.discovery import codec_for
-    from gome.kernel.start import first_event, plugins_of
+    from gome.kernel.fork import descent
+    from gome.kernel.start import plugins_of
     from gome.kernel.substitute import substitute
 
     async def again() -> Substitution:
         async with reading(run, nats) as (connection, name):
             await must_exist(connection, name)
-            started = await first_event(connection, name)
-            assert started is not None
-            plugins = plugins_of(started)
+            found = await descent(connection.log, name)
+            plugins = plugins_of(found.started)
             log, texts = connection.log, connection.artifacts.text
-            return await substitute(log.read(name), name, codec_for(plugins), plugins, texts)
+            return await substitute(log.read(name), name, codec_for(plugins), plugins, texts, joined=found.joined)
 
     done = complete(again)
     told = {"records": done.records, "decisions": done.decisions, "answers": done.answers, "hash": done.state.head.hash}
