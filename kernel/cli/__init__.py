@@ -29,6 +29,8 @@ VERBS: dict[str, str] = {
     "tail": "Follow a run, one line per event.",
     "stop": "Ask a run to end with what it has.",
     "trajectory": "Print a run's attempts as a table.",
+    "fork": "Go on otherwise from an event of a run.",
+    "compare": "Show where runs part and what it cost or gained.",
     "verify": "Decide a recorded run again and compare.",
     "worker": "Perform queued effects of runs elsewhere.",
     "server": "Configure a server that machines share.",

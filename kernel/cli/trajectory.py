@@ -37,6 +37,8 @@ NUMBERS = ("trace", "score", "gain", "noise", "seconds")
 @nats_option
 def trajectory(run: str, form: str, out: Path | None, as_json: bool, nats: str) -> None:
     """Print RUN's attempts, one row each (columns: gome.kernel.frames.COLUMNS)."""
+    from gome.kernel.results import origin_of
+
     form = "json" if as_json else form
     if form == "parquet" and out is None and sys.stdout.isatty():
         raise UsageError("Parquet is no text; name a file with --out, or send stdout to one")
@@ -47,6 +49,8 @@ def trajectory(run: str, form: str, out: Path | None, as_json: bool, nats: str) 
 
     found = complete(read)
     if form == "table" and out is None:
+        if origin := origin_of(found):
+            print(f"{run}: {origin}")
         _table(found)
     elif form == "parquet":
         _parquet(found, run, out)

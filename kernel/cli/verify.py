@@ -30,12 +30,12 @@ def verify(run: str, every: bool, again: bool, nats: str, as_json: bool) -> None
         _substitute(run, nats, as_json)
         return
 
-    async def check() -> tuple[Verdict, int | None, list[str]]:
+    async def check() -> tuple[Verdict, int | None, list[str], str]:
         async with opened(nats) as connection:
             await must_exist(connection, run)
             return await _check(connection, run, every)
 
-    verdict, grades, changed = complete(check)
+    verdict, grades, changed, origin = complete(check)
     if grades is None:
         say("(hidden grades were not checked: these credentials may not read the vault)")
     if as_json:
@@ -53,28 +53,30 @@ def verify(run: str, every: bool, again: bool, nats: str, as_json: bool) -> None
                 "finished": verdict.finished,
                 "grades": grades,
                 "changed": changed,
+                "origin": origin,
                 "divergences": told,
             }
         )
     else:
-        _print(run, verdict, grades, changed)
+        _print(run, verdict, grades, changed, origin)
     if not verdict.ok:
         raise SystemExit(4)
 
 
 def _substitute(run: str, nats: str, as_json: bool) -> None:
     from gome.kernel.discovery import codec_for
-    from gome.kernel.start import first_event, plugins_of
+    from gome.kernel.fork import descent
+    from gome.kernel.start import plugins_of
     from gome.kernel.substitute import Substitution, substitute
 
     async def again() -> Substitution:
         async with opened(nats) as connection:
             await must_exist(connection, run)
-            started = await first_event(connection, run)
-            assert started is not None
-            plugins = plugins_of(started)
             log, texts = connection.log, connection.artifacts.text
-            return await substitute(log.read(run), run, codec_for(plugins), plugins, texts)
+            origin = await descent(log, run)
+            plugins = plugins_of(origin.started)
+            codec = codec_for(plugins)
+            return await substitute(log.read(run), run, codec, plugins, texts, joined=origin.joined)
 
     done = complete(again)
     told = {"records": done.records, "decisions": done.decisions, "answers": done.answers, "hash": done.state.head.hash}
@@ -87,19 +89,15 @@ def _substitute(run: str, nats: str, as_json: bool) -> None:
         )
 
 
-async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict, int | None, list[str]]:
-    """The verdict, the number of hidden grades whose chain was checked (None: we may not read them), and plugins that
-    differ from their pins."""
-    from gome.kernel.discovery import codec_for, pin
-    from gome.kernel.replay import Verifier
-    from gome.kernel.start import first_event, plugins_of
+async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict, int | None, list[str], str]:
+    """The verdict, the number of hidden grades whose chain was checked (None: we may not read them), plugins that
+    differ from their pins, and where a fork comes from."""
+    from gome.kernel.discovery import pin
+    from gome.kernel.forking import verifier_of
+    from gome.kernel.results import origin_of
 
-    started = await first_event(connection, run)
-    assert started is not None
-    plugins = plugins_of(started)
-    verifier = Verifier(
-        run, codec_for(plugins), plugins, connection.artifacts.text, connection.artifacts, stop_at_first=not every
-    )
+    log, store = connection.log, connection.artifacts
+    verifier = await verifier_of(log, run, store.text, store, stop_at_first=not every)
     verdict = await verifier.run(connection.log.read(run))
     grades: int | None = 0
     try:
@@ -107,13 +105,14 @@ async def _check(connection: Connection, run: str, every: bool) -> tuple[Verdict
             grades = sum([sealed.body.n async for sealed in connection.vault.read(run)])
     except Forbidden:
         grades = None
-    pinned: dict[str, PluginPin] = {p.name: p for p in verifier.state.pins or started.plugins}
-    today = [pin(p) for p in plugins]
+    started = verifier.state.started
+    pinned: dict[str, PluginPin] = {p.name: p for p in verifier.state.pins or (started.plugins if started else ())}
+    today = [pin(c.plugin) for c in verifier.state.cursors]
     changed = [p.name for p in today if p.name in pinned and pinned[p.name].digest != p.digest]
-    return verdict, grades, changed
+    return verdict, grades, changed, origin_of(verifier.state.trajectory)
 
 
-def _print(run: str, verdict: Verdict, grades: int | None, changed: list[str]) -> None:
+def _print(run: str, verdict: Verdict, grades: int | None, changed: list[str], origin: str) -> None:
     for divergence in verdict.divergences:
         say(f"gome: {divergence.sentence(run)}")
     if changed and verdict.divergences:
@@ -125,5 +124,7 @@ def _print(run: str, verdict: Verdict, grades: int | None, changed: list[str]) -
         tail += f", {verdict.unanswered} answers due"
     counts = f"{verdict.events:,} events in {verdict.commits:,} commits, {verdict.decisions:,} decisions"
     print(f"verified: {counts}" + (f", {grades} hidden grades" if grades else "") + f"; {tail}")
+    if origin:
+        print(f"  {origin}")
     if changed:
         say(f"(decided the same way by other code than recorded: {', '.join(changed)})")
