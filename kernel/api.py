@@ -23,6 +23,7 @@ import msgspec
 from gome.events import Budget, Task, Trajectory
 from gome.kernel.connect import Connection, connect, grades
 from gome.kernel.errors import GomeError, UsageError
+from gome.kernel.forking import ForkRequest
 from gome.kernel.profiles import find_profile
 from gome.kernel.report import report
 from gome.kernel.results import Summary, folder_for, summarise, takes_tables, write
@@ -57,14 +58,18 @@ async def execute(
     request: Request,
     *,
     resume: str = "",
+    fork: ForkRequest | None = None,
     memory: bool = False,
     out: Path | None = None,
     watch: Watcher = unwatched,
     say: Callable[[str], None] = lambda text: None,
 ) -> Done:
-    """Start (or resume) a run, drive it, and write its result folder below `out` (default: the working folder)."""
+    """Start a run (or resume `resume`, or `fork` one), drive it, and write its result folder below `out` (default: the
+    working folder)."""
     async with connect(settings, memory=memory) as connection, Launcher(connection, settings) as launcher:
-        if resume:
+        if fork is not None:
+            launch = await launcher.fork(fork, say)
+        elif resume:
             launch = await launcher.resume(resume, unsafe=request.unsafe)
         else:
             launch = await launcher.start(request, say)

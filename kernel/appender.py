@@ -61,6 +61,7 @@ class Scribe:
         attempt: int = 0,
         resumes: bool = False,
         origin: Origin | None = None,
+        at: float | None = None,
     ) -> Draft:
         """Build a draft. `who` is the plugin that speaks, or a name for the kernel's own voices (client, kernel)."""
         name: str = who.name if isinstance(who, Plugin) else who
@@ -81,4 +82,5 @@ class Scribe:
             attempt=attempt,
             resumes=resumes,
             origin=origin,
+            at=at,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from gome.kernel.artifacts import ArtifactStore, open_store
 from gome.kernel.diagnostics import learn
 from gome.kernel.discovery import codec_for
 from gome.kernel.errors import Conflict, LogUnreachable, leaves
-from gome.kernel.fork import WholeLog
+from gome.kernel.fork import WholeLog, lineage
 from gome.kernel.log import EventLog
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.settings import Settings
@@ -180,13 +181,36 @@ class Vault:
 
 
 async def grades(connection: Connection, run: str) -> dict[str, SubmissionGraded]:
-    """Hidden grades of a run by attempt (the handed-in submission is `final`). To be shown after RunFinished only."""
-    if (await connection.vault.head(run)).seq == 0:
-        return {}
-    codec = codec_for(())
+    """Hidden grades of a run by attempt (the handed-in submission is `final`). To be shown after RunFinished only.
+    What a fork shares with its parent was graded there."""
     found: dict[str, SubmissionGraded] = {}
-    async for sealed in connection.vault.read(run):
+    known = (await connection.log.head(run)).seq > 0
+    runs = await lineage(connection.log, run) if known else [(run, None)]
+    shared = await _answered(connection.log, run, runs[-2][1] or 0) if len(runs) > 1 else set()
+    for name, _ in reversed(runs):
+        async for cause, grade in _graded(connection.vault, name):
+            if name == run or cause in shared:
+                found.setdefault(grade.attempt, grade)
+    return found
+
+
+async def _graded(vault: EventLog, run: str) -> AsyncIterator[tuple[str, SubmissionGraded]]:
+    """The grades of one chain, each with the intent that it belongs to."""
+    if (await vault.head(run)).seq == 0:
+        return
+    codec = codec_for(())
+    async for sealed in vault.read(run):
         for event in codec.commit(sealed).events:
             if isinstance(event.payload, SubmissionGraded):
-                found.setdefault(event.payload.attempt, event.payload)
+                yield event.cause, event.payload
+
+
+async def _answered(log: EventLog, run: str, upto: int) -> set[str]:
+    """The intents whose results a fork shares with its parent, which keeps their grades."""
+    found: set[str] = set()
+    async with aclosing(log.read(run)) as records:  # type: ignore[type-var]
+        async for sealed in records:
+            if sealed.last > upto:
+                break
+            found.update(w.cause for w in sealed.body.events if w.id == result_id(w.cause))
     return found

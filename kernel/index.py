@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,7 +21,9 @@ from gome.events import (
     CodecError,
     Event,
     Head,
+    Origin,
     RunFinished,
+    RunForked,
     RunResumed,
     RunStarted,
     RunSuspended,
@@ -29,20 +32,23 @@ from gome.events import (
     SubmissionScored,
     SubmissionSelected,
 )
+from gome.kernel.errors import LogDamaged
+from gome.kernel.fork import WholeLog, own_part
 from gome.kernel.log import EventLog
 from gome.kernel.server import read_address
 
 if TYPE_CHECKING:
     from gome.kernel.connect import Connection
 
-VERSION = 2
+VERSION = 3
 
 State = Literal["open", "suspended", "done", "stopped", "failed", "damaged"]
 
 
 class Row(Struct):
     """What `gome runs` shows of a run. `best` is the best accepted validation score (or the handed-in one), times are
-    seconds since 1970; `scores` are those of attempts that are not judged yet."""
+    seconds since 1970; `scores` are those of attempts that are not judged yet; `records` counts the own ones of a fork,
+    whose `origin` says where the others lie."""
 
     run: str
     head: Head
@@ -58,6 +64,7 @@ class Row(Struct):
     started: float = 0.0
     updated: float = 0.0
     scores: dict[str, float] = field(default_factory=dict)
+    origin: Origin | None = None
 
     def take(self, sealed: Sealed) -> None:
         """Fold the next record. One that does not decode damages its own run's row and no other."""
@@ -67,7 +74,8 @@ class Row(Struct):
         except CodecError:
             self.state = "damaged"
         self.head = sealed.head
-        self.records += 1
+        self.origin = sealed.body.origin or self.origin
+        self.records += sealed.body.run == self.run
 
     def apply(self, event: Event) -> None:
         """Fold one event."""
@@ -88,6 +96,9 @@ class Row(Struct):
                     self.best = score if better else self.best
             case SubmissionSelected(score=score):
                 self.best = score
+            case RunForked():
+                self.started = event.ts
+                self.state = "open"
             case RunSuspended():
                 self.state = "suspended"
             case RunResumed():
@@ -141,6 +152,15 @@ class RunIndex:
         rows = self._stored(key).values()
         return {row.run: row.records for row in rows if row.state in ("done", "stopped", "failed")}
 
+    async def _inherit(self, row: Row, first: Sealed) -> None:
+        """Fold what a fork shares with its parent; where that is not to be had, the fork is damaged."""
+        try:
+            async with aclosing(WholeLog(own_part(self.log)).prefix(first)) as records:
+                async for sealed in records:
+                    row.take(sealed)
+        except LogDamaged:
+            row.state = "damaged"
+
     async def rows(self, key: str = "") -> list[Row]:
         """All runs of the log, oldest first, brought up to date. `key` tells logs apart that share a home."""
         stored = self._stored(key)
@@ -148,7 +168,10 @@ class RunIndex:
         moved = {run: stored.get(run) or Row(run=run, head=Head(run)) for run in sizes}
         moved = {run: row for run, row in moved.items() if row.records != sizes[run]}
         async for sealed in self.log.scan({run: row.head for run, row in moved.items()}):
-            moved[sealed.body.run].take(sealed)
+            row = moved[sealed.body.run]
+            if sealed.body.origin is not None and row.head.seq == 0:
+                await self._inherit(row, sealed)
+            row.take(sealed)
         fresh = list(moved.values())
         with self._db:
             data = [(key, r.run, msgspec.msgpack.encode(r)) for r in fresh]

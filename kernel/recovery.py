@@ -12,6 +12,8 @@ from collections.abc import Callable
 from gome.events import CODEC, Head, RunStarted
 from gome.kernel.connect import Connection
 from gome.kernel.errors import LogDamaged
+from gome.kernel.fork import WholeLog, own_part
+from gome.kernel.history import first_of
 from gome.kernel.index import RunIndex, key_of
 from gome.kernel.log import EventLog
 from gome.kernel.plugin import Plugin
@@ -50,12 +52,17 @@ async def _read_on(log: EventLog, heads: dict[str, Head], states: dict[str, RunS
         if run in skipped:
             continue
         if run not in states:
-            started = CODEC.commit(sealed).events[0].payload
+            # A fork's own part begins behind a prefix that holds the run's first event.
+            forked = sealed.body.origin is not None
+            started = await first_of(log, run) if forked else CODEC.commit(sealed).events[0].payload
             opened = wants(run, started) if isinstance(started, RunStarted) else None
             if opened is None:
                 skipped.add(run)
                 continue
             states[run] = opened[0]
+            if forked:
+                async for shared in WholeLog(own_part(log)).prefix(sealed):
+                    states[run].apply(shared)
         states[run].apply(sealed)
 
 

@@ -54,8 +54,8 @@ class Divergence:
     def error(self, run: str) -> Diverged:
         """The same as an exception, with the way out."""
         return Diverged(
-            f"{self.sentence(run)}; the plugins have changed since it was recorded: "
-            "install the versions that `gome show` lists to go on with this run"
+            f"{self.sentence(run)}; the plugins have changed since it was recorded: install the versions that "
+            f"`gome show` lists to go on with this run, or go on with today's in a fork: gome fork {run}"
         )
 
 

@@ -25,7 +25,7 @@ def gain_sentence(gain: Gain, metric: str) -> str:
 
 def headline(s: Summary) -> list[str]:
     """The result in a few lines, each a sentence."""
-    lines = []
+    lines = [s.origin] if s.origin else []
     if s.score is not None:
         lines.append(f"validation {s.metric} {number(s.score)} ± {number(s.score_se)} (standard error over rows)")
     if s.hidden is not None:

@@ -14,7 +14,17 @@ from typing import Any
 
 from msgspec import Struct
 
-from gome.events import BASELINE, Artifact, Attempt, ExecutionFinished, Ledger, SubmissionGraded, Task, Trajectory
+from gome.events import (
+    BASELINE,
+    Artifact,
+    Attempt,
+    ExecutionFinished,
+    Ledger,
+    RunForked,
+    SubmissionGraded,
+    Task,
+    Trajectory,
+)
 from gome.kernel.choices import Choice, choices
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Artifacts
@@ -46,7 +56,7 @@ class Summary(Struct, frozen=True):
     """The result of a run. Scores are in the metric's units; `None` where there is nothing (no hidden answers, nothing
     handed in). `hidden` is only filled once the run is finished. `cached` of the executions were answered by earlier
     ones of the same home. `calls`, tokens and `money` (USD) are those of language models; money is None where a price
-    is unknown."""
+    is unknown. `origin` says in words where a forked run comes from ("": it is no fork)."""
 
     run: str
     task: str
@@ -76,6 +86,7 @@ class Summary(Struct, frozen=True):
     models: tuple[str, ...] = ()
     folder: str = ""
     cached: int = 0
+    origin: str = ""
 
 
 def _gain(grades: Mapping[str, SubmissionGraded], other: str, name: str) -> Gain | None:
@@ -133,7 +144,24 @@ def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], l
         ),
         findings=task.findings,
         choices=choices(t, shown),
+        origin=origin_of(t),
     )
+
+
+def origin_of(t: Trajectory) -> str:
+    """Where a forked run comes from, in words; "" for a run that is no fork."""
+    return "; ".join(_origin(forked) for forked in reversed(t.forks))
+
+
+def _origin(forked: RunForked) -> str:
+    said = f"fork of {forked.parent} at event {forked.position}"
+    changed = [
+        name for name in ("seed", "budget", "traces", "capacity", "profile") if getattr(forked, name) is not None
+    ]
+    played = [f"{r} {n}" for r, n in (forked.roles or {}).items() if n in forked.replaced]
+    what = [*played, *(f"[{name}]" for name in forked.settings if name not in (forked.roles or {}).values()), *changed]
+    how = ", on its recorded results" if forked.substitute else ""
+    return said + (f" with another {', '.join(what)}" if what else "") + how
 
 
 def folder_for(task: Task, run: str, where: Path) -> Path:

@@ -48,10 +48,10 @@ def plugin_settings(
     `origins` (those of the `Settings`) lets errors name file and line. Raises `UsageError` naming source and key.
     """
     origins = origins or {}
-    merged = _merged(table, overrides or {})
-    _adapt(name, struct, merged, origins)
+    table = merged(table, overrides or {})
+    _adapt(name, struct, table, origins)
     try:
-        return msgspec.convert(merged, struct, strict=True)
+        return msgspec.convert(table, struct, strict=True)
     except msgspec.ValidationError as error:
         said, _, path = str(error).partition(" - at `$")
         key = name + path.rstrip("`")
@@ -81,12 +81,13 @@ def _takes_float(kind: Any) -> bool:
     return float in kinds and str not in kinds
 
 
-def _merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(table)
+def merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A table with another one on top, tables within it alike."""
+    found = dict(table)
     for key, value in over.items():
-        old = merged.get(key)
-        merged[key] = _merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
+        old = found.get(key)
+        found[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return found
 
 
 def _origin(origins: Mapping[str, Origin], key: str) -> Origin | None:

@@ -48,6 +48,7 @@ from gome.kernel.discovery import (
 from gome.kernel.effects import Workshop
 from gome.kernel.elsewhere import Elsewhere
 from gome.kernel.errors import UnknownRun, UsageError
+from gome.kernel.fork import descent
 from gome.kernel.history import commits, first_of
 from gome.kernel.live import LiveRun
 from gome.kernel.loop import TABLES
@@ -63,6 +64,7 @@ from gome.kernel.state import RunState
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
 
 if TYPE_CHECKING:
+    from gome.kernel.forking import ForkRequest
     from gome.kernel.lease import KvLease
 
 DEFAULT_SECONDS = 180.0
@@ -350,14 +352,37 @@ class Launcher:
         lease = await self.own(run)
         plugins = plugins_of(started)
         c = self.connection
+        joined = (await descent(c.log, run)).joined
         state = await restored(
-            c.snapshots, c.log, plugins, lambda: RunState(run, codec_for(plugins), plugins, c.artifacts.text)
+            c.snapshots,
+            c.log,
+            plugins,
+            lambda: RunState(run, codec_for(plugins), plugins, c.artifacts.text, joined=joined),
         )
         launch = self._launch(run, plugins, fresh=False, unsafe=unsafe, capacity=started.capacity, state=state)
         launch.lease = lease
         await launch.live.load()
         if launch.live.state.finished is None:
             await self._pins(launch, started)
+        return launch
+
+    async def fork(self, request: ForkRequest, say: Callable[[str], None]) -> Launch:
+        """Start a run that shares another one's record up to a position and goes on by itself; `say` is told what a
+        person should know. Raises `UnknownRun`, `UsageError`, `PluginError`."""
+        from gome.kernel.forking import begin, place, plan
+
+        c = self.connection
+        where = await place(c.log, request.parent, request.at)
+        planned = await plan(c.log, request, where, discover(), c.artifacts.text)
+        for text in planned.told:
+            say(text)
+        run = request.run or new_run_id(planned.descent.root.task.name, c.time.now())
+        if (await c.log.head(run)).seq:
+            raise UsageError(f"there is a run {run} already: name the fork otherwise with --run")
+        codec = codec_for(planned.plugins)
+        await begin(c.log, run, where, planned.forked, codec, c.artifacts, c.tenant)
+        launch = await self.resume(run, unsafe=request.unsafe)
+        launch.fresh = True
         return launch
 
     async def _pins(self, launch: Launch, started: RunStarted) -> None:

@@ -23,9 +23,11 @@ from gome.kernel.connect import Connection
 from gome.kernel.discovery import Found, codec_for, discover, pin
 from gome.kernel.errors import Forbidden, GomeError, LogDamaged, LogUnreachable, UnknownRun, leaves
 from gome.kernel.fork import descent
+from gome.kernel.forking import verifier_of
 from gome.kernel.log import EventLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.replay import Verifier
+from gome.kernel.results import origin_of
 from gome.kernel.start import plugins_of
 
 FEW = 20_000
@@ -48,7 +50,8 @@ class Outcome(Struct, frozen=True):
     """What verifying one run has found. `error` says why it could not be verified to its end ("" when it could), with
     the exit code that stands for it. `grades` counts the hidden grades whose chain was checked (None: these credentials
     may not read the vault), `changed` names plugins that differ from their pins, `unanswered` deciders whose answer is
-    not recorded yet. `imported` runs carry no decisions: their chain and artifacts were checked."""
+    not recorded yet. `imported` runs carry no decisions: their chain and artifacts were checked. `origin` says
+    of which run a fork is one."""
 
     run: str
     events: int = 0
@@ -57,6 +60,7 @@ class Outcome(Struct, frozen=True):
     unanswered: int = 0
     finished: bool = False
     imported: bool = False
+    origin: str = ""
     grades: int | None = 0
     changed: tuple[str, ...] = ()
     divergences: tuple[Difference, ...] = ()
@@ -83,16 +87,16 @@ class Desk:
         """Verify a run. Raises `LogDamaged` where it cannot be read, `PluginError` where a plugin is gone,
         `UnknownRun`."""
         c = self.connection
-        first = await _first(c.log, run)
+        first, stop = await _first(c.log, run), not self.every
         imported = first.body.lane == "import"
         found = await descent(c.log, run)
-        started = found.started
-        plugins, codec, today = ([], CODEC, []) if imported else self._of(started)
-        verifier = Verifier(
-            run, codec, plugins, c.artifacts.text, c.artifacts, stop_at_first=not self.every, joined=found.joined
-        )
+        plugins, codec, today = ([], CODEC, []) if imported else self._of(found.started)
+        if found.forks:
+            verifier = await verifier_of(c.log, run, c.artifacts.text, c.artifacts, stop_at_first=stop)
+        else:
+            verifier = Verifier(run, codec, plugins, c.artifacts.text, c.artifacts, stop_at_first=stop)
         verdict = await verifier.run(c.log.read(run))
-        pinned: dict[str, PluginPin] = {p.name: p for p in verifier.state.pins or started.plugins}
+        pinned: dict[str, PluginPin] = {p.name: p for p in verifier.state.pins or found.started.plugins}
         return Outcome(
             run,
             events=verdict.events,
@@ -101,6 +105,7 @@ class Desk:
             unanswered=verdict.unanswered,
             finished=verdict.finished,
             imported=imported,
+            origin=origin_of(verifier.state.trajectory),
             grades=await self._grades(run),
             changed=tuple(p.name for p in today if p.name in pinned and pinned[p.name].digest != p.digest),
             divergences=tuple(Difference(d.position, d.decider, d.sentence(run)) for d in verdict.divergences),

@@ -30,6 +30,8 @@ VERBS: dict[str, str] = {
     "stop": "Ask a run to end with what it has.",
     "trajectory": "Print a run's attempts as a table.",
     "replay": "Show a run as it stood, or let it happen again.",
+    "fork": "Go on otherwise from an event of a run.",
+    "compare": "Show where runs part and what it cost or gained.",
     "verify": "Decide recorded runs again and compare.",
     "worker": "Perform queued effects of runs elsewhere.",
     "server": "Configure a server that machines share.",

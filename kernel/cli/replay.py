@@ -60,7 +60,7 @@ def _stood(run: str, state: RunState, head: int, hidden: dict[str, SubmissionGra
     """Print a run as it stood."""
     from gome.kernel.cli.show import attempt_rows, print_attempts
     from gome.kernel.report import headline
-    from gome.kernel.results import summarise
+    from gome.kernel.results import origin_of, summarise
 
     t = state.trajectory
     summary = summarise(run, t, hidden, state.ledger)
@@ -82,6 +82,8 @@ def _stood(run: str, state: RunState, head: int, hidden: dict[str, SubmissionGra
             emit(row)
         return
     print(f"{run} at event {state.head.seq} of {head}, {duration(state.head.active)}: {summary.outcome}")
+    if origin := origin_of(t):
+        print(f"  {origin}")
     for line in headline(summary):
         print(f"  {line}")
     best = f", best {t.best}" if t.best else ""

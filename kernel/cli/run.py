@@ -15,7 +15,7 @@ import click
 import msgspec
 
 from gome.events import Budget
-from gome.kernel.api import Done, execute
+from gome.kernel.api import Done, Watcher, execute
 from gome.kernel.cli.progress import Progress
 from gome.kernel.diagnostics import configure
 from gome.kernel.discovery import choose, discover
@@ -84,6 +84,18 @@ def run(**flags: Any) -> None:
         return
     out = flags["out"]
 
+    def say(text: str) -> None:
+        if not as_json:
+            print(text, file=sys.stderr, flush=True)
+
+    resume, memory, watch = flags["resume"], flags["memory"], watching(as_json=as_json)
+    done = anyio.run(lambda: execute(settings, request, resume=resume, memory=memory, out=out, watch=watch, say=say))
+    raise SystemExit(conclude(done, as_json=as_json))
+
+
+def watching(*, as_json: bool) -> Watcher:
+    """Progress and signals around the drive of a run, as `execute` wants them."""
+
     @contextlib.asynccontextmanager
     async def watch(launch: Launch) -> AsyncIterator[None]:
         progress = Progress(launch.live, json=as_json)
@@ -99,13 +111,7 @@ def run(**flags: Any) -> None:
                 yield
             group.cancel_scope.cancel()
 
-    def say(text: str) -> None:
-        if not as_json:
-            print(text, file=sys.stderr, flush=True)
-
-    resume, memory = flags["resume"], flags["memory"]
-    done = anyio.run(lambda: execute(settings, request, resume=resume, memory=memory, out=out, watch=watch, say=say))
-    raise SystemExit(_conclude(done, as_json))
+    return watch
 
 
 def _request(flags: dict[str, Any], settings: Settings) -> Request:
@@ -192,7 +198,8 @@ def _dry_run(settings: Settings, request: Request, as_json: bool) -> None:
     print("dry run: nothing was started")
 
 
-def _conclude(done: Done, as_json: bool) -> int:
+def conclude(done: Done, *, as_json: bool) -> int:
+    """Print how a run came out and return the exit code."""
     s = done.summary
     if as_json:
         print(msgspec.json.encode(s).decode(), flush=True)

@@ -12,7 +12,7 @@ from gome.kernel.cli.output import duration, emit, moment, say, table
 if TYPE_CHECKING:
     from gome.kernel.connect import Connection
 
-COLUMNS = ("run", "task", "state", "metric", "best", "steps", "accepted", "time", "started")
+COLUMNS = ("run", "task", "state", "metric", "best", "steps", "accepted", "time", "started", "origin")
 NUMBERS = ("best", "steps", "accepted", "time")
 
 
@@ -33,13 +33,14 @@ def runs(nats: str, as_json: bool) -> None:
     elif not rows:
         say("no run yet; `gome run ames` makes one")
     else:
-        table(COLUMNS, [_cells(row) for row in rows], right=NUMBERS)
+        columns = [c for c in COLUMNS if c != "origin" or any(row["parent"] for row in rows)]
+        table(columns, [[cells[c] for c in columns] for cells in map(_cells, rows)], right=NUMBERS)
 
 
 async def listing(connection: Connection) -> list[dict[str, Any]]:
     """A dict per run, in the order of their starts. `state` is done, stopped or failed for a finished run, else
     suspended or open; `owner` names the process that drives it right now, as far as this home knows ("": nobody);
-    `seconds` are active ones."""
+    `seconds` are active ones; `parent` and `forked_at` say where a fork comes from."""
     from gome.kernel.index import RunIndex, key_of
     from gome.kernel.owner import owner_of
 
@@ -57,17 +58,19 @@ async def listing(connection: Connection) -> list[dict[str, Any]]:
             "events": row.events,
             "seconds": row.head.active,
             "started": row.started,
+            "parent": row.origin.parent if row.origin else "",
+            "forked_at": row.origin.seq if row.origin else None,
             "owner": str(owner_of(connection.home, row.run) or ""),
         }
         for row in rows
     ]
 
 
-def _cells(row: dict[str, Any]) -> list[Any]:
-    shown = {
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    return {
         **row,
         "state": f"in {row['owner']}" if row["owner"] else row["state"],
         "time": duration(row["seconds"]),
         "started": moment(row["started"]),
+        "origin": f"{row['parent']} at {row['forked_at']}" if row["parent"] else "",
     }
-    return [shown[name] for name in COLUMNS]

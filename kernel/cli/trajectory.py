@@ -124,9 +124,12 @@ def _target(form: str, out: Path | None) -> Iterator[Table | None]:
 def _print(run: str, found: Trajectory) -> int:
     """A table for people, under the run's name where there are several."""
     from gome.kernel.frames import rows
+    from gome.kernel.results import origin_of
 
     if run:
         print(f"{run}:")
+    if origin := origin_of(found):
+        print(origin)
     made = [[row[name] for name in SHOWN] for row in rows(found)]
     table(SHOWN, made, right=NUMBERS)
     if run:

@@ -79,6 +79,8 @@ def _print(found: Outcome) -> None:
     if found.divergences:
         return
     print(f"verified: {counts(found)}")
+    if found.origin:
+        print(f"  {found.origin}")
     if found.changed:
         say(f"(decided the same way by other code than recorded: {', '.join(found.changed)})")
 

@@ -1,0 +1,1 @@
+"""`gome compare`: where runs part, and what it cost or gained."""

@@ -1,0 +1,279 @@
+"""Forks: a shared prefix, deciders that go on or are replaced, and what every reader makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from gome.events import (
+    AttemptAccepted,
+    AttemptRejected,
+    Draw,
+    Event,
+    Payload,
+    RunForked,
+    RunStarted,
+    SearchEnded,
+    SelectionStarted,
+    StepPlanned,
+)
+from gome.kernel.appender import Scribe
+from gome.kernel.discovery import codec_for
+from gome.kernel.errors import UnknownRun, UsageError
+from gome.kernel.fork import Descent, WholeLog, descent, lineage
+from gome.kernel.forking import begin, place
+from gome.kernel.live import LiveRun
+from gome.kernel.log_memory import MemoryLog
+from gome.kernel.plugin import Plugin
+from gome.kernel.replay import Verdict, Verifier
+from gome.kernel.state import RunState
+from gome.kernel.substitute import substitute
+from gome.kernel.testing import MemoryArtifacts, drive, open_run, start, state_digest
+from gome.kernel.timekeeping import VirtualTime
+from tests.kernel import toy
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class _Greedy:
+    planned: int = 0
+    open: int = 0
+    limit: int = 0
+    over: bool = False
+
+
+def _greedy_evolve(state: _Greedy, event: Event) -> _Greedy:
+    match event.payload:
+        case RunStarted(budget=budget):
+            state.limit = budget.steps or 1
+        case StepPlanned():
+            state.planned += 1
+            state.open += 1
+        case AttemptAccepted() | AttemptRejected():
+            state.open -= 1
+        case SearchEnded() | SelectionStarted():
+            state.over = True
+    return state
+
+
+def _greedy(state: _Greedy, event: Event, draw: Draw) -> list[Payload]:
+    if state.over or state.open:
+        return []
+    if state.planned >= state.limit:
+        return [SearchEnded(reason="enough")]
+    return [StepPlanned(attempt=f"g{state.planned + 1}", trace=0, step=state.planned)]
+
+
+greedy = Plugin(
+    name="toy-greedy",
+    role="search",
+    reads=(RunStarted, StepPlanned, AttemptAccepted, AttemptRejected, SearchEnded, SelectionStarted, RunForked),
+    answers=(RunStarted, AttemptAccepted, AttemptRejected, RunForked),
+    initial=_Greedy,
+    evolve=_greedy_evolve,
+    decide=_greedy,
+)
+"""Another search: one step at a time."""
+OTHERS = tuple(greedy if p is toy.search else p for p in toy.PLUGINS)
+
+
+class Bench:
+    """A log that reads forks whole, with its artifacts and clock."""
+
+    def __init__(self) -> None:
+        self.time = VirtualTime()
+        self.artifacts = MemoryArtifacts()
+        self.log = WholeLog(MemoryLog(clock=self.time.now))
+
+    async def record(self, run: str = "parent", steps: int = 6) -> str:
+        live = await open_run(self.log, run, toy.PLUGINS, self.artifacts, self.time)
+        await start(live, toy.started(steps=steps))
+        return await self.go(live)
+
+    async def fork(
+        self, parent: str, at: int | None, run: str, plugins: tuple[Plugin, ...] = toy.PLUGINS, **changes: Any
+    ) -> LiveRun:
+        where = await place(self.log, parent, at)
+        forked = RunForked(parent, where.head.seq, where.head.hash, **changes)
+        await begin(self.log, run, where, forked, codec_for(plugins), self.artifacts)
+        return await self.opened(run, plugins)
+
+    async def opened(self, run: str, plugins: tuple[Plugin, ...] = toy.PLUGINS) -> LiveRun:
+        codec = codec_for(plugins)
+        joined = (await descent(self.log, run)).joined
+        state = RunState(run, codec, plugins, self.artifacts.text, joined=joined)
+        live = LiveRun(self.log, state, Scribe(run, codec, self.artifacts, "test"), self.time)
+        await live.load()
+        return live
+
+    async def go(self, live: LiveRun) -> str:
+        await drive(live, toy.world, self.time)
+        assert live.state.finished is not None
+        return state_digest(live.state)
+
+    async def verify(self, run: str, *sets: tuple[Plugin, ...]) -> Verdict:
+        """`sets` are the plugins of the run, then those of the runs that its prefix is from where those are others."""
+        origin = await descent(self.log, run)
+        verifier = None
+        for number in range(len(sets) - 1, -1, -1):
+            count = len(origin.forks) - number
+            older = Descent(origin.root, origin.forks[:count])
+            name = origin.forks[count][1].parent if number else run
+            codec, text = codec_for(sets[number]), self.artifacts.text
+            verifier = Verifier(
+                name, codec, sets[number], text, joined=older.joined, ancestor=verifier, stop_at_first=False
+            )
+        assert verifier is not None
+        return await verifier.run(self.log.read(run))
+
+    async def ends(self, run: str) -> list[int]:
+        return [s.last async for s in self.log.read(run)]
+
+    async def events(self, run: str) -> list[Event]:
+        codec = codec_for(toy.PLUGINS)
+        return [e async for s in self.log.read(run) for e in codec.commit(s, self.artifacts.text).events]
+
+
+async def test_an_unchanged_fork_made_anywhere_comes_out_as_its_parent() -> None:
+    bench = Bench()
+    digest = await bench.record()
+    parent = await bench.events("parent")
+    for at in (await bench.ends("parent"))[:-1]:
+        run = f"child{at}"
+        # Made at the parent's own time: what is open at the fork takes as long again as it had still to go.
+        bench.time.current = parent[at - 1].ts
+        assert await bench.go(await bench.fork("parent", at, run)) == digest, f"forked at event {at}"
+        events = await bench.events(run)
+        assert [e.id for e in events if e.type != "RunForked"] == [e.id for e in parent]
+        assert events[at].type == "RunForked" and events[at].seq == at + 1
+        assert (await bench.verify(run, toy.PLUGINS)).ok
+    assert await bench.ends("parent") == [s.last async for s in bench.log.own.read("parent")]
+
+
+async def test_a_fork_stores_only_its_own_part_and_verifies_byte_for_byte() -> None:
+    bench = Bench()
+    await bench.record()
+    at = (await bench.ends("parent"))[7]
+    await bench.go(await bench.fork("parent", at, "child"))
+    own = [s async for s in bench.log.own.read("child")]
+    assert own[0].body.origin is not None and own[0].body.origin.seq == at and own[0].body.seq == at + 1
+    assert await lineage(bench.log, "child") == [("parent", at), ("child", None)]
+    codec, text = codec_for(toy.PLUGINS), bench.artifacts.text
+    again = await substitute(bench.log.read("child"), "child", codec, toy.PLUGINS, text)
+    assert again.state.head.hash == own[-1].hash
+
+
+async def test_a_replaced_search_answers_nothing_before_the_fork_and_takes_up_there() -> None:
+    bench = Bench()
+    await bench.record()
+    ends = await bench.ends("parent")
+    planned = [e.seq for e in await bench.events("parent") if isinstance(e.payload, StepPlanned)]
+    for at in [end for end in ends if end < planned[-1]]:
+        run = f"child{at}"
+        live = await bench.fork("parent", at, run, OTHERS, replaced=("toy-greedy",))
+        await bench.go(live)
+        events = await bench.events(run)
+        assert not [e for e in events if e.seq <= at and e.by == "toy-greedy"]
+        assert not [e for e in events if e.seq > at and e.by == "toy-search"]
+        assert any(e.by == "toy-greedy" for e in events) and len(live.state.trajectory.attempts) == 6
+        verdict = await bench.verify(run, OTHERS, toy.PLUGINS)
+        assert verdict.ok and verdict.finished, verdict.divergences
+        joined = (await descent(bench.log, run)).joined
+        await substitute(bench.log.read(run), run, codec_for(OTHERS), OTHERS, bench.artifacts.text, joined=joined)
+
+
+async def test_what_a_replaced_decider_had_decided_is_verified_with_the_parents_plugins() -> None:
+    bench = Bench()
+    await bench.record()
+    at = (await bench.ends("parent"))[12]
+    await bench.go(await bench.fork("parent", at, "child", OTHERS, replaced=("toy-greedy",)))
+
+    def other(state: Any, event: Event, draw: Draw) -> list[Payload]:
+        return list(toy.search.decide(state, event, draw))[:1]
+
+    changed = tuple(replace(p, decide=other) if p is toy.search else p for p in toy.PLUGINS)
+    verdict = await bench.verify("child", OTHERS, changed)
+    assert not verdict.ok and verdict.divergences[0].decider == "toy-search"
+    assert verdict.divergences[0].position <= at
+
+
+async def test_a_fork_of_a_fork_that_replaces_another_decider_verifies() -> None:
+    bench = Bench()
+    await bench.record()
+    at = (await bench.ends("parent"))[6]
+    await bench.go(await bench.fork("parent", at, "child", OTHERS, replaced=("toy-greedy",)))
+    later = [end for end in await bench.ends("child") if end > at][6]
+
+    def harsh(state: Any, event: Event, draw: Draw) -> list[Payload]:
+        said = toy.judge.decide(state, event, draw)
+        return [AttemptRejected(p.attempt, "harsh") if isinstance(p, AttemptAccepted) else p for p in said]
+
+    judge = replace(toy.judge, name="toy-harsh", decide=harsh)
+    harder = tuple(judge if p is toy.judge else p for p in OTHERS)
+    live = await bench.fork("child", later, "grandchild", harder, replaced=("toy-harsh",))
+    assert live.state.head.seq == later + 1 and len(live.state.trajectory.forks) == 2
+    await bench.go(live)
+    assert [r for r, _ in await lineage(bench.log, "grandchild")] == ["parent", "child", "grandchild"]
+    verdict = await bench.verify("grandchild", harder, OTHERS, toy.PLUGINS)
+    assert verdict.ok and verdict.finished, verdict.divergences
+
+
+async def test_a_fork_draws_from_another_seed_only_behind_its_beginning() -> None:
+    bench = Bench()
+    await bench.record()
+    at = (await bench.ends("parent"))[10]
+    await bench.go(await bench.fork("parent", at, "same"))
+    await bench.go(await bench.fork("parent", at, "other", seed=99))
+    same, other = [
+        {e.payload.attempt: e.payload.gain for e in await bench.events(run) if isinstance(e.payload, AttemptAccepted)}
+        for run in ("same", "other")
+    ]
+    accepted = [e for e in await bench.events("parent") if isinstance(e.payload, AttemptAccepted) and e.seq <= at]
+    before = {e.payload.attempt for e in accepted if isinstance(e.payload, AttemptAccepted)}
+    assert before and all(same[name] == other[name] for name in before)
+    assert any(same[name] != other[name] for name in set(same) - before)
+    assert (await bench.verify("other", toy.PLUGINS)).ok
+
+
+async def test_a_position_is_rounded_down_to_the_end_of_a_commit_and_said() -> None:
+    bench = Bench()
+    await bench.record()
+    ends = await bench.ends("parent")
+    before = next(a for a, b in pairwise(ends) if b > a + 1)
+    where = await place(bench.log, "parent", before + 1)
+    assert where.head.seq == before
+    assert f"event {before + 1} is within a commit: forked at event {before}" in where.told
+    assert (await place(bench.log, "parent", before)).told == ""
+
+
+async def test_a_finished_run_is_forked_before_its_end() -> None:
+    bench = Bench()
+    digest = await bench.record()
+    ends = await bench.ends("parent")
+    where = await place(bench.log, "parent", ends[-1])
+    assert where.head.seq == ends[-2] and "behind the run's end" in where.told
+    assert (await place(bench.log, "parent", None)).head.seq == ends[-2]
+    assert await bench.go(await bench.fork("parent", None, "child")) == digest
+
+
+async def test_positions_and_runs_that_are_not_there_are_refused() -> None:
+    bench = Bench()
+    await bench.record()
+    end = (await bench.ends("parent"))[-1]
+    with pytest.raises(UsageError, match=f"run parent has the events 1 to {end}, and --at {end + 1} is none"):
+        await place(bench.log, "parent", end + 1)
+    with pytest.raises(UnknownRun):
+        await place(bench.log, "nobody", 3)
+
+
+async def test_a_run_that_was_imported_cannot_be_forked() -> None:
+    bench = Bench()
+    live = await open_run(bench.log, "imported", (), bench.artifacts, bench.time)
+    said = live.state.codec.saying("id", toy.started())
+    await live.commit(live.scribe.draft("import", "importer", "file", [said]))
+    with pytest.raises(UsageError, match="was imported: nobody decided it here"):
+        await place(bench.log, "imported", 1)
