@@ -22,9 +22,7 @@ from gome.events import CODEC, Codec, CodecError, PluginPin, RunStarted, Sealed
 from gome.kernel.connect import Connection
 from gome.kernel.discovery import Found, codec_for, discover, pin
 from gome.kernel.errors import Forbidden, GomeError, LogDamaged, LogUnreachable, UnknownRun, leaves
-from gome.kernel.fork import descent
 from gome.kernel.forking import verifier_of
-from gome.kernel.log import EventLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.replay import Verifier
 from gome.kernel.results import origin_of
@@ -81,22 +79,27 @@ class Desk:
         self.connection = connection
         self.every = every
         self._found: list[Found] | None = None
-        self._plugins: dict[str, tuple[list[Plugin], Codec, list[PluginPin]]] = {}
+        self._plugins: dict[str, tuple[list[Plugin], Codec]] = {}
 
     async def verify(self, run: str) -> Outcome:
         """Verify a run. Raises `LogDamaged` where it cannot be read, `PluginError` where a plugin is gone,
         `UnknownRun`."""
         c = self.connection
-        first, stop = await _first(c.log, run), not self.every
-        imported = first.body.lane == "import"
-        found = await descent(c.log, run)
-        plugins, codec, today = ([], CODEC, []) if imported else self._of(found.started)
-        if found.forks:
-            verifier = await verifier_of(c.log, run, c.artifacts.text, c.artifacts, stop_at_first=stop)
-        else:
-            verifier = Verifier(run, codec, plugins, c.artifacts.text, c.artifacts, stop_at_first=stop)
-        verdict = await verifier.run(c.log.read(run))
-        pinned: dict[str, PluginPin] = {p.name: p for p in verifier.state.pins or found.started.plugins}
+        verifier: Verifier | None = None
+        imported = False
+        async with aclosing(c.log.read(run)) as records:  # type: ignore[type-var]
+            async for sealed in records:
+                if verifier is None:
+                    imported = sealed.body.lane == "import"
+                    verifier = await self._verifier(run, sealed)
+                if not verifier.take(sealed):
+                    break
+        if verifier is None:
+            raise UnknownRun(f"there is no run {run!r} in {c.log.name}; `gome runs` lists them")
+        verdict, state = verifier.verdict(), verifier.state
+        pins = state.pins or (state.started.plugins if state.started else ())
+        pinned: dict[str, PluginPin] = {p.name: p for p in pins}
+        today = [pin(cursor.plugin) for cursor in state.cursors]
         return Outcome(
             run,
             events=verdict.events,
@@ -105,11 +108,26 @@ class Desk:
             unanswered=verdict.unanswered,
             finished=verdict.finished,
             imported=imported,
-            origin=origin_of(verifier.state.trajectory),
+            origin=origin_of(state.trajectory),
             grades=await self._grades(run),
             changed=tuple(p.name for p in today if p.name in pinned and pinned[p.name].digest != p.digest),
             divergences=tuple(Difference(d.position, d.decider, d.sentence(run)) for d in verdict.divergences),
         )
+
+    async def _verifier(self, run: str, first: Sealed) -> Verifier:
+        """Who verifies a run that begins with this record (a fork's is its oldest ancestor's)."""
+        c, stop = self.connection, not self.every
+        try:
+            started = CODEC.commit(first).events[0].payload
+        except CodecError as error:
+            raise LogDamaged(f"run {run}, event 1: {error}", run=run, position=1) from error
+        if not isinstance(started, RunStarted):
+            raise LogDamaged(f"run {run} does not begin with RunStarted", run=run, position=1)
+        if first.body.run != run:
+            return await verifier_of(c.log, run, c.artifacts.text, c.artifacts, stop_at_first=stop)
+        # What was imported was recorded elsewhere, by other deciders than ours.
+        plugins, codec = ([], CODEC) if first.body.lane == "import" else self._of(started)
+        return Verifier(run, codec, plugins, c.artifacts.text, c.artifacts, stop_at_first=stop)
 
     async def outcome(self, run: str) -> Outcome:
         """The same, with what keeps a single run from being verified as part of the outcome."""
@@ -120,14 +138,14 @@ class Desk:
         except GomeError as error:
             return Outcome(run, error=str(error), exit_code=error.exit_code)
 
-    def _of(self, started: RunStarted) -> tuple[list[Plugin], Codec, list[PluginPin]]:
+    def _of(self, started: RunStarted) -> tuple[list[Plugin], Codec]:
         extra = sorted(p.name for p in started.plugins if p.role == "plugin")
         key = repr((sorted(started.roles.items()), extra, sorted(started.fallbacks.items())))
         if key not in self._plugins:
             if self._found is None:
                 self._found = discover()
             plugins = plugins_of(started, self._found)
-            self._plugins[key] = plugins, codec_for(plugins), [pin(p) for p in plugins]
+            self._plugins[key] = plugins, codec_for(plugins)
         return self._plugins[key]
 
     async def _grades(self, run: str) -> int | None:
@@ -136,21 +154,6 @@ class Desk:
             return sum([s.body.n async for s in vault.read(run)]) if (await vault.head(run)).seq else 0
         except Forbidden:
             return None
-
-
-async def _first(log: EventLog, run: str) -> Sealed:
-    """A run's first record, which for a fork is its oldest ancestor's; the lane says whether it was imported: recorded
-    elsewhere, by other deciders than ours. Raises `LogDamaged` where no run begins like that."""
-    async with aclosing(log.read(run)) as records:  # type: ignore[type-var]
-        async for sealed in records:
-            try:
-                payload = CODEC.commit(sealed).events[0].payload
-            except CodecError as error:
-                raise LogDamaged(f"run {run}, event 1: {error}", run=run, position=1) from error
-            if not isinstance(payload, RunStarted):
-                raise LogDamaged(f"run {run} does not begin with RunStarted", run=run, position=1)
-            return sealed
-    raise UnknownRun(f"there is no run {run!r} in {log.name}; `gome runs` lists them")
 
 
 def portions(sizes: Mapping[str, int]) -> Iterator[list[str]]:

@@ -109,13 +109,11 @@ async def must_exist(connection: Connection, run: str) -> None:
 async def folded(connection: Connection, run: str) -> RunState:
     """Fold a run's record without deciding anything: what it says, by whatever plugins it was made. A snapshot, where
     there is one that fits, spares reading it from the start."""
-    from gome.kernel.discovery import codec_for
     from gome.kernel.snapshot import restored
     from gome.kernel.state import RunState
 
     await must_exist(connection, run)
-    emitting = _emitting()
-    codec = codec_for(emitting)
+    emitting, codec = _emitting(), known_types()
     state = await restored(
         connection.snapshots, connection.log, emitting, lambda: RunState(run, codec, (), connection.artifacts.text)
     )
@@ -133,6 +131,7 @@ def _emitting() -> list[Plugin]:
     return [f.plugin for f in discover() if f.plugin is not None and f.plugin.emits]
 
 
+@functools.cache
 def known_types() -> Codec:
     """A codec that knows the types of `gome.events` and of the plugins that are installed here."""
     from gome.kernel.discovery import codec_for

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib.util
 import io
 import json
 import os
@@ -331,6 +332,43 @@ def test_a_frame_of_runs_of_the_log_needs_no_event_loop(home: Path, monkeypatch:
     frame = to_frame(read("toy-done", "toy-open"))
     assert set(frame["run"]) == {"toy-done", "toy-open"} and (frame["hypothesis"] != "").any()
     assert set(read()) >= {"toy-done", "toy-open"}
+
+
+NOTEBOOK = """
+from gome.kernel.frames import read, to_frame
+
+frame = to_frame(read(*RUNS))
+ax = None
+for run, attempts in frame[frame["decision"] != "reference"].groupby("run"):
+    direction = "cummin" if LOWER_IS_BETTER else "cummax"
+    best = attempts["score"].where(attempts["decision"] == "accepted")
+    curve = pandas.DataFrame({"cost in seconds": attempts["seconds"].cumsum(), run: getattr(best, direction)().ffill()})
+    ax = curve.plot(x="cost in seconds", y=run, drawstyle="steps-post", ylabel="best score", ax=ax)
+"""
+"""The README's example of a notebook."""
+
+
+def test_the_notebook_of_the_readme_plots_score_against_cost_of_several_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setenv("GOME_HOME", str(home))
+    drawn: list[tuple[str, Any]] = []
+    if importlib.util.find_spec("matplotlib") is None:
+        # Without a library that draws, what would be drawn is looked at.
+        def plot(frame: Any, *, x: str, y: str, **how: Any) -> object:
+            drawn.append((y, frame[[x, y]]))
+            return object()
+
+        monkeypatch.setattr(pandas.DataFrame, "plot", plot)
+        exec(NOTEBOOK, {"RUNS": ("toy-done", "toy-open"), "LOWER_IS_BETTER": True, "pandas": pandas})
+        assert [name for name, _ in drawn] == ["toy-done", "toy-open"]
+        (_, curve), _ = drawn
+        assert curve["cost in seconds"].is_monotonic_increasing and curve["toy-done"].dropna().is_monotonic_decreasing
+        return
+    space: dict[str, Any] = {"RUNS": ("toy-done", "toy-open"), "LOWER_IS_BETTER": True, "pandas": pandas}
+    exec("import matplotlib; matplotlib.use('agg')\n" + NOTEBOOK, space)
+    assert [line.get_label() for line in space["ax"].get_lines()] == ["toy-done", "toy-open"]
 
 
 def test_parquet_without_pyarrow_says_what_to_install(gome: Gome, monkeypatch: pytest.MonkeyPatch) -> None:
