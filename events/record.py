@@ -210,7 +210,7 @@ def unseal(stored: bytes, revision: int = 0) -> Sealed:
         raise RecordError("its hash does not fit its bytes")
     try:
         body = _decode.decode(stored)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise RecordError(f"it does not decode: {error}") from error
     if body.v > FORMAT:
         raise RecordError(f"it has format {body.v}, written by a newer gome; this one reads up to {FORMAT}")

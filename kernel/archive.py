@@ -1,7 +1,7 @@
 """The archive: runs in one portable file, and how its members are found even where it is damaged.
 
 An archive is a plain zip whose members are stored, never compressed, so that any zip tool reads it, the same runs give
-the same bytes on every machine, and a flipped bit costs one line. What its members are is said in `kernel/README.md`.
+the same bytes on every machine, and damage spoils nothing before it. `kernel/README.md` says what its members are.
 Here are the manifest and the reader of members; `archive_log` makes a log and a store of them, `archive_export` writes
 archives, `archive_import` takes them in. Nothing here trusts a byte: names that are no member of an archive's, sizes
 beyond the file's and repeated members are named in `problems` and passed over.
@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import struct
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,9 @@ _HEADER = struct.Struct("<4sHHHHHIIIHH")
 _LOCAL = b"PK\x03\x04"
 _ENDINGS = (b"PK\x01\x02", b"PK\x05\x06", b"PK\x06\x06")
 _BIG = 0xFFFFFFFF
+_ZIP_ERRORS = (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError, OverflowError, EOFError)
+_PACKED = (8, 9, 12, 14, 93, 95)
+"""Methods of compression that zip tools write."""
 
 
 class Chain(Struct, frozen=True):
@@ -205,9 +209,13 @@ class Archive:
         other tools. Where no header is, look for the next one."""
         at = 0
         if self._header(0) is None and self._next(0) == self.size:
+            head = self._read(0, _HEADER.size)
+            if len(head) == _HEADER.size and head.startswith(_LOCAL) and _HEADER.unpack(head)[3] in _PACKED:
+                raise UsageError(f"{self.path} is compressed, and an archive is not: pack its members with `zip -0`")
             raise UsageError(f"{self.path} is no archive of gome's (a zip with {MANIFEST} in it)")
         while at < self.size:
             if self._read(at, 4) in _ENDINGS:
+                self._check_directory()
                 return
             entry = self._header(at)
             if entry is None:
@@ -223,6 +231,18 @@ class Archive:
             self._add(entry)
             at = end
         self.problems.append("the file is cut off: its directory is missing")
+
+    def _check_directory(self) -> None:
+        """Compare the directory, which other tools go by, with the members found."""
+        try:
+            with open(self._file, "rb", closefd=False) as file, zipfile.ZipFile(file) as listed:
+                told = [(info.filename, info.file_size) for info in listed.infolist()]
+        except _ZIP_ERRORS as error:
+            self.problems.append(f"the directory at its end is damaged ({error}); other tools cannot read the file")
+            return
+        for name, size in told:
+            if _MEMBER.fullmatch(name) and (name not in self.entries or self.entries[name].size != size):
+                self.problems.append(f"{name}: the directory at the file's end says something else of it")
 
     def _add(self, entry: Entry) -> None:
         if not _MEMBER.fullmatch(entry.name):
@@ -245,7 +265,7 @@ class Archive:
         _, _, flags, method, _, _, _, packed, size, name_size, more_size = _HEADER.unpack(data)
         tail = self._read(at + _HEADER.size, name_size + more_size)
         if method or flags & 0x9 or len(tail) < name_size + more_size:
-            # Compressed, encrypted or of a size that is told later: whoever packed it again has to say `zip -0`.
+            # Compressed, encrypted, or of a size that is told later.
             return None
         more = tail[name_size:]
         if _BIG in (packed, size):

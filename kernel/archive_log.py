@@ -38,7 +38,14 @@ class ArchiveLog:
 
     async def append(self, draft: Draft, head: Head) -> NoReturn:
         """Refused: an archive is finished."""
-        raise UsageError(f"{self.name} is an archive and cannot be written; `gome import {self.name}` takes it in")
+        raise self._finished()
+
+    async def adopt(self, record: Sealed, head: Head) -> NoReturn:
+        """Refused: an archive is finished."""
+        raise self._finished()
+
+    def _finished(self) -> UsageError:
+        return UsageError(f"{self.name} is an archive and cannot be written; `gome import {self.name}` takes it in")
 
     async def read(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.read`."""

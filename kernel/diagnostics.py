@@ -44,12 +44,16 @@ def secrets_in(environ: Mapping[str, str]) -> set[str]:
     return {value for value in named if len(value) >= 4 and not _PLAIN.fullmatch(value)}
 
 
+def known_secrets() -> set[str]:
+    """Return every secret that this process knows: values of telling variables, and learnt ones."""
+    with _lock:
+        return _learnt | secrets_in(os.environ)
+
+
 def redact(text: str) -> str:
     """Return the text with every secret replaced by `***`: values of telling variables, learnt ones, and what URLs
     carry before their `@`; also where JSON has escaped them."""
-    with _lock:
-        known = set(_learnt)
-    known |= secrets_in(os.environ)
+    known = known_secrets()
     for secret in sorted(known | {json.dumps(s)[1:-1] for s in known}, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
     return _USERINFO.sub(HIDDEN, text)

@@ -66,8 +66,9 @@ class Journal:
         self._lines = 0
         self._unended = False
 
-    def append(self, draft: Draft, head: Head, now: float, limit: int) -> Sealed:
-        """Append by compare-and-swap on (sequence, hash); see `EventLog.append`."""
+    def append(self, draft: Draft, head: Head, now: float, limit: int, sealed: Sealed | None = None) -> Sealed:
+        """Append by compare-and-swap on (sequence, hash); see `EventLog.append`. `sealed` is the draft's record if it
+        was sealed elsewhere."""
         with self._lock, self._open_locked() as file:
             self._refresh(file)
             current = self._head(file, draft.run)
@@ -80,7 +81,7 @@ class Journal:
                 if current.seq < head.seq:
                     raise behind(head, current, str(self.path))
                 raise conflict(draft.run, head, current)
-            record = seal(draft, current, now)
+            record = sealed or seal(draft, current, now)
             check_size(draft, len(record.stored), limit)
             os.ftruncate(file, self._seen)
             os.lseek(file, self._seen, os.SEEK_SET)

@@ -35,6 +35,14 @@ class EventLog(Protocol):
         """
         ...
 
+    async def adopt(self, record: Sealed, head: Head) -> Sealed:
+        """Store a record that was sealed in another log right behind `head`, byte for byte, as durably as `append`.
+
+        Taking it over again returns the stored one. Raises what `append` raises, and `LogDamaged` when the record does
+        not follow `head` (sequence, chain).
+        """
+        ...
+
     def read(self, run: str, after: Head | None = None) -> AsyncIterator[Sealed]:
         """Yield the run's records in order up to the head at the time of the call, each checked: hash, chain, no gap.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from gome.events import Draft, Head, RecordError, Sealed, follows, unseal
+from gome.events import Draft, Head, RecordError, Saying, Sealed, follows, unseal
 from gome.kernel.errors import Conflict, LogDamaged, OversizeRecord, UnknownRun, UsageError
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,120}")
@@ -42,6 +42,26 @@ def check_place(record: Sealed, subject: str) -> str:
     if not subject.endswith(f".{body.tenant}.{body.run}.{body.lane}.{body.role}"):
         return f"it says that it is {body.lane} of {body.role}, but was written to {subject}"
     return ""
+
+
+def check_adopted(record: Sealed, head: Head) -> Draft:
+    """The draft of a record that was sealed elsewhere and that is to come right behind `head`. Raises `LogDamaged` when
+    it does not belong there, `UsageError` for names that no log takes."""
+    body = record.body
+    check_name("run id", head.run)
+    check_name("role", body.role)
+    if reason := follows(record, head):
+        raise damaged(head, reason, "what is to be taken over")
+    names = ("run", "lane", "role", "writer", "answers", "decider", "seen", "tenant", "flags", "attempt", "origin")
+    sayings = tuple(Saying(w.id, w.type, w.tv, bytes(w.payload), w.cause, w.corr, w.cost) for w in body.events)
+    return Draft(sayings=sayings, **{name: getattr(body, name) for name in names})
+
+
+def check_same(stored: Sealed, record: Sealed, head: Head) -> Sealed:
+    """The stored copy of a record to take over; `Conflict` when it says the same and was sealed at another time."""
+    if stored.hash != record.hash:
+        raise conflict(record.body.run, head, stored.head)
+    return stored
 
 
 def check_next(stored: bytes, head: Head, revision: int, where: str, subject: str = "") -> Sealed:

@@ -17,7 +17,15 @@ from anyio import to_thread
 from gome.events import Draft, Head, Sealed
 from gome.kernel.journal import Journal
 from gome.kernel.log import Clock, Known, run_by_run
-from gome.kernel.log_checks import RECORD_LIMIT, behind, check_name, check_next, unknown_run
+from gome.kernel.log_checks import (
+    RECORD_LIMIT,
+    behind,
+    check_adopted,
+    check_name,
+    check_next,
+    check_same,
+    unknown_run,
+)
 
 _CHUNK = 4 * 1024 * 1024
 
@@ -48,6 +56,15 @@ class FileLog:
         for event in self._waiting.get(draft.run, ()):
             event.set()
         return record
+
+    async def adopt(self, record: Sealed, head: Head) -> Sealed:
+        """See `EventLog.adopt`."""
+        draft = check_adopted(record, head)
+        journal = self._journal(draft.run)
+        stored = await to_thread.run_sync(journal.append, draft, head, self._clock(), self._limit, record)
+        for event in self._waiting.get(draft.run, ()):
+            event.set()
+        return check_same(stored, record, head)
 
     async def read(self, run: str, after: Head | None = None) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.read`."""

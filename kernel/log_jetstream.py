@@ -27,9 +27,11 @@ from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
 from gome.kernel.log_checks import (
     behind,
+    check_adopted,
     check_name,
     check_next,
     check_place,
+    check_same,
     check_size,
     conflict,
     damaged,
@@ -87,11 +89,19 @@ class JetStreamLog:
         The draft's own record is looked for behind `head`, and for two minutes by the server wherever it is. Who
         appends later than that must have folded the run up to `head` and know that the draft is not in it.
         """
+        return await self._append(draft, head, None)
+
+    async def adopt(self, record: Sealed, head: Head) -> Sealed:
+        """See `EventLog.adopt`."""
+        return check_same(await self._append(check_adopted(record, head), head, record), record, head)
+
+    async def _append(self, draft: Draft, head: Head, sealed: Sealed | None) -> Sealed:
         if draft.tenant != self._tenant:
-            raise UsageError(f"this log belongs to tenant {self._tenant}, the draft to {draft.tenant}")
+            what = f"run {draft.run}, which is taken over," if sealed else "the draft"
+            raise UsageError(f"this log belongs to tenant {self._tenant}, {what} to {draft.tenant}")
         names = [check_name(what, value) for what, value in (("run id", draft.run), ("role", draft.role))]
         await self._prepare()
-        record = seal(draft, head, self._clock())
+        record = sealed or seal(draft, head, self._clock())
         subject = f"{self._prefix}.{self._tenant}.{names[0]}.{draft.lane}.{names[1]}"
         headers = {
             "Nats-Expected-Last-Subject-Sequence": str(head.revision),

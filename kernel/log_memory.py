@@ -16,8 +16,10 @@ from gome.kernel.log_checks import (
     RECORD_LIMIT,
     beginning,
     behind,
+    check_adopted,
     check_name,
     check_next,
+    check_same,
     check_size,
     conflict,
     unknown_run,
@@ -41,6 +43,13 @@ class MemoryLog:
 
     async def append(self, draft: Draft, head: Head) -> Sealed:
         """See `EventLog.append`."""
+        return self._append(draft, head, None)
+
+    async def adopt(self, record: Sealed, head: Head) -> Sealed:
+        """See `EventLog.adopt`."""
+        return check_same(self._append(check_adopted(record, head), head, record), record, head)
+
+    def _append(self, draft: Draft, head: Head, sealed: Sealed | None) -> Sealed:
         run = check_name("run id", draft.run)
         check_name("role", draft.role)
         if (revision := self._ids.get((run, draft.id))) is not None:
@@ -50,7 +59,7 @@ class MemoryLog:
             if current.seq < head.seq:
                 raise behind(head, current, self.name)
             raise conflict(run, head, current)
-        record = seal(draft, current, self._clock())
+        record = sealed or seal(draft, current, self._clock())
         check_size(draft, len(record.stored), self._limit)
         self._stored.setdefault(run, []).append(record.stored)
         self._ends.setdefault(run, []).append(record.last)

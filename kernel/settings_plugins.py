@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -55,7 +55,14 @@ def plugin_settings(
     except msgspec.ValidationError as error:
         said, _, path = str(error).partition(" - at `$")
         key = name + path.rstrip("`")
-        raise UsageError(f"{at(_origin(origins, key))}{key}: {said[:1].lower()}{said[1:]}") from None
+        said = f"{said[:1].lower()}{said[1:]}{_choices(struct, path)}"
+        raise UsageError(f"{at(_origin(origins, key))}{key}: {said}") from None
+
+
+def _choices(struct: type, path: str) -> str:
+    """What a field of a struct may be, where it is one of a few values; `path` as in msgspec's errors (`.field`)."""
+    kind = {f.encode_name: f.type for f in msgspec.structs.fields(struct)}.get(path.strip(".`"))
+    return f" (one of {', '.join(map(str, get_args(kind)))})" if get_origin(kind) is Literal else ""
 
 
 def _adapt(name: str, struct: type, table: dict[str, Any], origins: Mapping[str, Origin]) -> None:

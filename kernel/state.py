@@ -88,7 +88,7 @@ class OpenIntent:
     """An intent without a result. `view` is the trajectory at its own position; `starts` counts recorded attempts that
     began, `forgiven` those of them that a suspension called off or a worker gave back, `failures` those that were
     recorded as failed; `children` are the results of its child intents by id. For a child intent, `occurrence` counts
-    those with the same arguments that the run asked before it."""
+    those with the same arguments that the run asked before it (0 in a state without views)."""
 
     event: Event
     view: Trajectory
@@ -192,7 +192,7 @@ class RunState:
             parent = event.cause if event.cause in self.open and event.by == self._performer(event.cause) else ""
             view = self.trajectory.snapshot() if self.views else self.trajectory
             found = self.open[event.id] = OpenIntent(event, view, parent)
-            if parent:
+            if parent and self.views:
                 digest = self.codec.argument_digest_of(event.type, event.tv, event.raw)
                 found.occurrence = self.asked.get(digest, 0)
                 self.asked[digest] = found.occurrence + 1

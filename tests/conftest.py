@@ -24,6 +24,11 @@ settings.load_profile("untimed")
 EXAMPLES = Path(__file__).parent / "examples" / "gome-example-plugins"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole runs first: they take longest, much of it waiting, and must not be what is left at the end."""
+    items.sort(key=lambda item: "end_to_end" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The event loop of every `anyio` test."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import gc
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ VERBS: dict[str, str] = {
     "fork": "Go on otherwise from an event of a run.",
     "compare": "Show where runs part and what it cost or gained.",
     "verify": "Decide recorded runs again and compare.",
+    "export": "Write runs to one portable file.",
+    "import": "Take in runs from an archive.",
     "worker": "Perform queued effects of runs elsewhere.",
     "server": "Configure a server that machines share.",
     "plugins": "List plugins, what they read, and what fails to load.",
@@ -48,6 +51,11 @@ Ends with 0 done, 1 the run failed, 2 wrong usage, 3 log unreachable, 4 replay m
 130 interrupted.  Settings: gome.toml, GOME_… variables, flags, in that order."""
 
 
+def _module(verb: str) -> str:
+    """The module of a verb, and its command's name in there: verbs that Python keeps for itself end in `_`."""
+    return f"{verb}_" if keyword.iskeyword(verb) else verb
+
+
 class _Verbs(click.Group):
     """Verbs that are imported when they are used, and those of plugins."""
 
@@ -56,7 +64,7 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in VERBS:
-            command: click.Command = getattr(import_module(f"gome.kernel.cli.{cmd_name}"), cmd_name)
+            command: click.Command = getattr(import_module(f"gome.kernel.cli.{_module(cmd_name)}"), _module(cmd_name))
             return command
         return _contributed().get(cmd_name)
 

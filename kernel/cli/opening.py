@@ -115,7 +115,10 @@ async def folded(connection: Connection, run: str) -> RunState:
     await must_exist(connection, run)
     emitting, codec = _emitting(), known_types()
     state = await restored(
-        connection.snapshots, connection.log, emitting, lambda: RunState(run, codec, (), connection.artifacts.text)
+        connection.snapshots,
+        connection.log,
+        emitting,
+        lambda: RunState(run, codec, (), connection.artifacts.text, views=False),
     )
     async for sealed in connection.log.read(run, state.head if state.head.seq else None):
         state.apply(sealed)

@@ -47,7 +47,7 @@ async def _follow(run: str, last: int | None, nats: str, as_json: bool) -> None:
         await must_exist(connection, run)
         head = await connection.log.head(run)
         codec = codec_for([f.plugin for f in discover() if f.plugin is not None and f.plugin.emits])
-        state = RunState(run, codec, (), connection.artifacts.text)
+        state = RunState(run, codec, (), connection.artifacts.text, views=False)
         async with aclosing(connection.log.follow(run)) as records:  # type: ignore[type-var]
             async for sealed in records:
                 commit, _ = state.apply(sealed)

@@ -17,6 +17,7 @@ from gome.events import CODEC, Draft, Head, NoteAdded, Origin, Sealed, Writer, e
 from gome.kernel.errors import Conflict, LogDamaged, OversizeRecord, UnknownRun, UsageError
 from gome.kernel.fork import WholeLog, lineage
 from gome.kernel.log import EventLog
+from gome.kernel.log_memory import MemoryLog
 
 Tamper = Callable[[str, int, str], Awaitable[None]]
 
@@ -197,6 +198,34 @@ class LogContract:
         records = await everything(log, "r1")
         assert_whole(records)
         assert sorted(r.body.answers for r in records) == sorted(f"w{i}" for i in range(20))
+
+    async def test_records_that_were_sealed_elsewhere_are_taken_over_byte_for_byte(self, log: EventLog) -> None:
+        elsewhere = MemoryLog(clock=lambda: 1000.0)
+        there = await fill(elsewhere, "r1", 4)
+        head = Head("r1")
+        for record in there:
+            taken = await log.adopt(record, head)
+            head = taken.head
+            assert (taken.stored, taken.hash, head.seq) == (record.stored, record.hash, record.last)
+        assert [r.stored for r in await everything(log, "r1")] == [r.stored for r in there]
+        assert await log.head("r1") == head
+        after = await log.append(draft("r1", "next"), head)
+        assert after.body.prev == there[-1].hash
+
+    async def test_a_record_is_taken_over_once_and_only_where_it_belongs(self, log: EventLog) -> None:
+        one, two, three = await fill(MemoryLog(clock=lambda: 1000.0), "r1", 3)
+        (other,) = await fill(MemoryLog(clock=lambda: 2000.0), "r1", 1)
+        first = await log.adopt(one, Head("r1"))
+        assert await log.adopt(one, Head("r1")) == first
+        with pytest.raises(LogDamaged, match="expected 4"):
+            await log.adopt(three, first.head)
+        with pytest.raises(Conflict):
+            await log.adopt(other, Head("r1"))
+        second = await log.adopt(two, first.head)
+        assert await log.adopt(two, first.head) == second
+        assert [r.stored for r in await everything(log, "r1")] == [one.stored, two.stored]
+        with pytest.raises(UsageError):
+            await log.adopt(one, Head("a.b"))
 
     async def test_runs_do_not_see_each_other(self, log: EventLog) -> None:
         await asyncio.gather(*[fill(log, f"r{i}", 3) for i in range(5)])

@@ -38,7 +38,7 @@ from gome.plugins.runner.sandbox.nvml import Card
 from gome.plugins.runner.sandbox.probe import SandboxReport, probe
 from gome.plugins.runner.sandbox.settings import Settings, settings_of
 from gome.plugins.runner.sandbox.starting import zygote
-from gome.plugins.runner.sandbox.trust import permit
+from gome.plugins.runner.sandbox.trust import permit, vouched_for
 from gome.plugins.runner.sandbox.workdir import Manifest, Workdir
 
 ROOM_MB = 48
@@ -79,7 +79,7 @@ async def perform(event: Event, ctx: Context) -> Result:
                 cancelled=ctx.cancelled,
                 keep=settings.output_kb << 10,
                 cap=settings.stream_mb << 20,
-                warm=warm and report.kind != "bubblewrap",
+                warm=warm and forkable(intent, ctx, report),
                 metrics=(ctx.started.task.metric.name,),
                 hopeless=lambda: bar is not None and below(bar, work.box),
                 exceeded=meter.exceeded,
@@ -106,6 +106,12 @@ async def warmed(ctx: Context) -> bool:
 def _key(intent: ExecutionRequested, ctx: Context, settings: Settings, report: SandboxReport, card: Card | None) -> str:
     device = card.name if card else "cpu"
     return key_of(intent, ctx.started.task, settings, device=device, isolated=report.kind != "none")
+
+
+def forkable(intent: ExecutionRequested, ctx: Context, report: SandboxReport) -> bool:
+    """Whether a program may be forked from the zygote. Bubblewrap must execute what it encloses; and where there is no
+    sandbox, what nobody vouches for must not come near the process that the next one is forked from."""
+    return report.kind == "namespaces" or (report.kind == "none" and vouched_for(intent, ctx))
 
 
 def limits_of(intent: ExecutionRequested, ctx: Context) -> Limits:

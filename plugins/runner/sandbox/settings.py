@@ -10,6 +10,9 @@ from msgspec import Meta, Struct
 
 from gome.events import Limits
 
+Seconds = Annotated[float, Meta(gt=0, le=1e7)]
+Count = Annotated[int, Meta(ge=1, le=1 << 30)]
+
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits and habits of executions.
@@ -22,8 +25,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     `debug_rows` and `debug_per_class` size the debug sample: the largest of the three. `output_kb` of each output
     stream go into the event, `stream_mb` to disk. `isolation` is `auto`, one kind of sandbox, or `none`: do as if
     none could be made. `start` is `warm` (forked from a process that has imported the libraries) or `cold` (an
-    interpreter per execution). `python` is the path of another interpreter for programs, with the libraries of its
-    environment (cold, then, and never answered from the cache). `cgroups` allows a memory cgroup per execution.
+    interpreter per execution). `python` is the absolute path of another interpreter for programs, with the libraries
+    of its environment (cold, then, and never answered from the cache). `cgroups` allows a memory cgroup per execution.
     `hide` names further folders below site-packages that programs must not see. `keep` leaves working folders in
     place for a look.
 
@@ -39,23 +42,23 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     executions were answered like this. Seed studies, repeats, reruns and audits are always run.
     """
 
-    seconds: float = 600.0
-    debug_seconds: float = 120.0
+    seconds: Seconds = 600.0
+    debug_seconds: Seconds = 120.0
     allow_longer: bool = False
-    cores: int = 1
-    memory_mb: int = 4096
-    disk_mb: int = 1024
-    processes: int = 256
+    cores: Count = 1
+    memory_mb: Count = 4096
+    disk_mb: Count = 1024
+    processes: Count = 256
     gpus: Literal[0, 1] = 0
     gpu_share: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    debug_share: float = 0.1
-    debug_rows: int = 2000
-    debug_per_class: int = 10
-    output_kb: int = 64
-    stream_mb: int = 16
+    debug_share: Annotated[float, Meta(gt=0, le=1)] = 0.1
+    debug_rows: Count = 2000
+    debug_per_class: Count = 10
+    output_kb: Count = 64
+    stream_mb: Count = 16
     isolation: Literal["auto", "namespaces", "bubblewrap", "none"] = "auto"
     start: Literal["warm", "cold"] = "warm"
-    python: str = ""
+    python: Annotated[str, Meta(pattern="^(/.*)?$")] = ""
     cgroups: bool = True
     hide: tuple[str, ...] = ()
     keep: bool = False

@@ -8,10 +8,12 @@ import venv
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gome.kernel.errors import SandboxUnavailable
 from gome.plugins.runner.sandbox.interpreter import interpreter
+from gome.plugins.runner.sandbox.settings import settings_of
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +46,6 @@ async def test_errors_name_no_path_of_another_environment(bench: Any, other: Pat
 @pytest.mark.parametrize(
     ("python", "says"),
     [
-        ("python3", "give the absolute path"),
         ("/nowhere/python", "does not run as a Python"),
         ("/bin/true", "does not run as a Python"),
         ("/bin/false", "it said nothing"),
@@ -54,6 +55,11 @@ async def test_what_is_no_interpreter_is_refused_by_name(bench: Any, python: str
     bench.settings["python"] = python
     with pytest.raises(SandboxUnavailable, match=says):
         await bench.run("")
+
+
+def test_a_path_that_depends_on_where_one_stands_is_no_setting() -> None:
+    with pytest.raises(msgspec.ValidationError, match="python"):
+        settings_of({"python": "python3"})
 
 
 def test_gomes_own_interpreter_needs_no_question() -> None:

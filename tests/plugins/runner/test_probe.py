@@ -65,7 +65,10 @@ async def test_a_claim_of_trust_is_checked_against_the_log(bench: Any, changed: 
 
 
 @pytest.mark.anyio
-async def test_a_rendered_program_runs_without_a_sandbox_and_says_so_once(bench: Any, outputs: str) -> None:
+async def test_a_rendered_program_runs_without_a_sandbox_and_says_so_once(
+    bench: Any, outputs: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gome.plugins.runner.sandbox.trust._noticed", set())
     bench.settings["isolation"] = "none"
     program = f"{outputs}\nimport os\nprint(open('input/train.csv').readline(), os.getcwd(), os.environ['GOME_SEED'])"
     bench.vouch(program)

@@ -354,3 +354,10 @@ def test_the_interpreter_of_the_zygote_is_ours() -> None:
     assert zygote.ready() == "" and zygote._process is not None
     assert os.path.samefile(f"/proc/{zygote._process.pid}/exe", sys.executable)
     assert plan.WORK == "/work"
+
+
+async def test_without_a_sandbox_only_rendered_programs_are_forked(bench: Any, outputs: str) -> None:
+    bench.settings["isolation"], bench.unsafe = "none", True
+    assert not (await bench.run(outputs, id="a" * 32)).warm
+    bench.vouch(outputs)
+    assert (await bench.run(outputs, id="b" * 32, trusted=True, renderer="r")).warm
