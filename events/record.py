@@ -57,7 +57,8 @@ class Saying(Struct, frozen=True):
 
 class Draft(Struct, frozen=True):
     """What is to be appended as one record. `answers` is the id of the event (or nonce) it answers, `decider` who
-    answers, `seen` the position up to which the decider had folded (0 where nothing was decided). `at` is the time that
+    answers, `seen` the position up to which the decider had folded (0 where nothing was decided), `flags` the
+    behaviour flags that it is under (see `PluginPin`). `at` is the time that
     it is recorded with, in seconds since 1970, where that is known from another record (None: the appender's clock)."""
 
     run: str

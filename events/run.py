@@ -11,12 +11,14 @@ from gome.events.task import Budget, Task
 
 
 class PluginPin(Struct, frozen=True, omit_defaults=True):
-    """A plugin as it was when the run started: `digest` covers its package's source and `gome.events`."""
+    """A plugin as it was when the run started: `digest` covers its package's source and `gome.events`. `flags` names
+    what it does otherwise than earlier versions did; a run keeps the flags that each of its deciders began with."""
 
     name: str
     role: str
     version: str
     digest: str
+    flags: tuple[str, ...] = ()
 
 
 class RunStarted(Payload, frozen=True):
@@ -40,6 +42,10 @@ class RunStarted(Payload, frozen=True):
     fallbacks: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
+    def flags_of(self, plugin: str) -> tuple[str, ...]:
+        """The behaviour flags in force for a plugin in this run; none where it was recorded before there were any."""
+        return next((pin.flags for pin in self.plugins if pin.name == plugin), ())
+
 
 class RunSuspended(Payload, frozen=True):
     """The run was left open on purpose (Ctrl-C, a decider that raises); `gome run --resume` goes on."""
@@ -54,7 +60,8 @@ class RunResumed(Payload, frozen=True):
 
 
 class PluginsChanged(Payload, frozen=True):
-    """Today's plugins verified the run without divergence; their pins apply from here."""
+    """Today's plugins verified the run without divergence; their pins apply from here. Their flags do not: the run goes
+    on with those that it began with, as it must to verify."""
 
     plugins: tuple[PluginPin, ...]
 

@@ -20,6 +20,7 @@ from gome.kernel.archive import ARTIFACTS, LINE_LIMIT, PIECE, Archive, records_o
 from gome.kernel.artifacts import ArtifactDamaged, ArtifactStore
 from gome.kernel.connect import Connection
 from gome.kernel.errors import LogDamaged, UsageError
+from gome.kernel.fork import WholeLog
 from gome.kernel.log import Known, run_by_run
 from gome.kernel.log_checks import behind, check_name, check_next, damaged, unknown_run
 from gome.kernel.spool import Spool
@@ -206,7 +207,7 @@ async def archived(path: Path, run: str = "") -> AsyncIterator[tuple[Connection,
         try:
             yield (
                 Connection(
-                    log=ArchiveLog(archive),
+                    log=WholeLog(ArchiveLog(archive)),
                     vault=ArchiveLog(archive, grades=True),
                     artifacts=ArchiveStore(archive, scratch / "artifacts"),
                     answers=ArtifactStore(scratch / "vault", private=True),

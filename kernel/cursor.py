@@ -19,12 +19,13 @@ from gome.events import Codec, Commit, Draw, Event, Payload, RunForked, RunStart
 from gome.kernel.fork import Joined
 from gome.kernel.plugin import Plugin
 
-_KEPT = ("state", "folded", "own_end", "seeds", "_unfolded", "_triggers")
+_KEPT = ("state", "folded", "own_end", "seeds", "flags", "_unfolded", "_triggers")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a decider says to `trigger`, having folded up to `seen`. `error` is set instead when it raised twice."""
+    """What a decider says to `trigger`, having folded up to `seen`, with the behaviour `flags` that it is
+    under. `error` is set instead when it raised twice."""
 
     plugin: Plugin
     trigger: Event
@@ -32,6 +33,7 @@ class Answer:
     payloads: tuple[Payload, ...]
     error: str = ""
     trace: str = ""
+    flags: tuple[str, ...] = ()
 
     def sayings(self, codec: Codec) -> tuple[Saying, ...]:
         """The answer's events with their computed ids."""
@@ -58,6 +60,7 @@ class Cursor:
         self.folded = 0
         self.own_end = 0
         self.seeds: list[tuple[int, int]] = []
+        self.flags: tuple[str, ...] = ()
         self._unfolded: deque[Event] = deque()
         self._triggers: deque[Event] = deque()
         self._answer: Answer | None = None
@@ -86,6 +89,11 @@ class Cursor:
         """Whether the decider answers events of this position."""
         return self.joined is None or position > self.joined.behind
 
+    def begin(self, position: int, started: RunStarted) -> None:
+        """The run begins: draws come from its seed, and the decider keeps the flags that it was pinned with."""
+        self.reseed(position, started.seed)
+        self.flags = (self.joined.started if self.joined else started).flags_of(self.plugin.name)
+
     def reseed(self, position: int, seed: int) -> None:
         """From this position on draws come from another seed."""
         self.seeds.append((position, seed))
@@ -110,7 +118,7 @@ class Cursor:
         for event in commit.events:
             kind = type(event.payload)
             if isinstance(event.payload, RunStarted):
-                self.reseed(event.seq, event.payload.seed)
+                self.begin(event.seq, event.payload)
             if self.reads(kind):
                 self.take(event, trigger=not own and self.answers(kind))
         if own:
@@ -144,7 +152,7 @@ class Cursor:
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             return Answer(self.plugin, trigger, seen, (), text, "".join(traceback.format_exception(error)))
-        return Answer(self.plugin, trigger, seen, said) if said else None
+        return Answer(self.plugin, trigger, seen, said, flags=self.flags) if said else None
 
     def _fold(self, upto: int) -> None:
         unfolded, evolve = self._unfolded, self.plugin.evolve

@@ -271,4 +271,4 @@ def pin(plugin: Plugin) -> PluginPin:
     """A plugin as it is now: the digest covers its package and `gome.events`."""
     parts = [source_digest(p) for p in (*packages_of(plugin), "gome.events")]
     digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
-    return PluginPin(name=plugin.name, role=plugin.role, version=plugin.version, digest=digest)
+    return PluginPin(name=plugin.name, role=plugin.role, version=plugin.version, digest=digest, flags=plugin.flags)

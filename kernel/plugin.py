@@ -209,6 +209,9 @@ class Plugin:
     `calls(tables, task)` forecasts its calls to language models from the run's settings. `default` marks the one that a
     role takes when none is named. `needs` names optional roles (`completion`) that a run with this plugin must fill;
     `pairs` names plugins of other roles that it works with (role → name), which are taken where nobody names others.
+    `flags` names behaviour that this version has and earlier ones had not: where a run was recorded without a flag,
+    `RunStarted.flags_of(name)`, which `evolve` is shown, lacks it, and the plugin must decide as it did before. So old
+    runs verify and go on with newer code.
     `devices` names the accelerators of this machine that its effects may be given, such as UUIDs of GPUs (none: those
     that could use one do without); asked in a thread whenever an intent wants one, so what takes long is remembered.
     """
@@ -234,5 +237,6 @@ class Plugin:
     pairs: Mapping[Role, str] = field(default_factory=dict)
     calls: Callable[[dict[str, Any], Task], Sequence[Calls]] | None = None
     devices: Callable[[], Sequence[str]] | None = None
+    flags: tuple[str, ...] = ()
     modules: tuple[str, ...] = field(default=())
     """Packages whose source the pin's digest covers; empty means the package that defines `decide` or `perform`."""

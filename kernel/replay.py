@@ -126,9 +126,15 @@ def check(codec: Codec, commit: Commit, decider: str, answer: Answer | None) -> 
         return Divergence(answer.trigger.seq, decider, "missing", computed=names)
     if answer.seen != body.seen:
         return Divergence(body.seq, decider, "changed", "seen", body.seen, answer.seen)
-    if _as_stored(codec, commit, answer):
-        return None
-    computed = answer.sayings(codec)
+    if answer.flags != body.flags:
+        return Divergence(body.seq, decider, "changed", "flags", list(body.flags), list(answer.flags))
+    try:
+        if _as_stored(codec, commit, answer):
+            return None
+        computed = answer.sayings(codec)
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        # What no record can hold is told from what is recorded as well: a changed decider may say anything.
+        return Divergence(body.seq, decider, "raised", computed=f"{type(error).__name__}: {error}")
     if len(computed) == len(commit.events) and all(
         s.id == e.id
         and s.type == e.type
@@ -185,6 +191,7 @@ class Verifier:
         self.artifacts = artifacts
         self.stop_at_first = stop_at_first
         self._present: set[bytes] = set()
+        self._end = 0
         self._performs: dict[str, set[tuple[str, str]]] = {}
         for plugin in plugins:
             for effect in plugin.effects:
@@ -211,6 +218,8 @@ class Verifier:
             self.decisions += 1
             if found := check(self.state.codec, commit, cursor.plugin.name, answer):
                 self.divergences.append(found)
+            elif answer is not None and self.state.finished is not None:
+                self._end = answer.trigger.seq
         if commit.body.lane == "decide" and not given and not inherited:
             name = commit.body.decider
             self.divergences.append(Divergence(commit.body.seq, name, "extra", recorded="a decider that is not there"))
@@ -220,11 +229,17 @@ class Verifier:
 
     def verdict(self) -> Verdict:
         """What has been found so far; a finished run must have no unanswered trigger before its end."""
-        due = [a for c in self.state.cursors if (a := c.answer())] if self.state.finished is None else []
+        due = [a for c in self.state.cursors if (a := c.answer())]
+        if self.state.finished is not None:
+            # Whoever drives a run answers the earliest trigger first: the end was decided when all before was answered.
+            due = [a for a in due if a.trigger.seq < self._end]
         for answer in due:
+            where, name = answer.trigger.seq, answer.plugin.name
             if answer.error:
-                raised = Divergence(answer.trigger.seq, answer.plugin.name, "raised", computed=answer.error)
-                self.divergences.append(raised)
+                self.divergences.append(Divergence(where, name, "raised", computed=answer.error))
+            elif self.state.finished is not None:
+                said = [type(p).__name__ for p in answer.payloads]
+                self.divergences.append(Divergence(where, name, "missing", computed=said))
         return Verdict(
             self.state.run,
             self.state.events,

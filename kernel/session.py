@@ -127,6 +127,7 @@ class Session:
             answer.trigger.id,
             sayings,
             seen=answer.seen,
+            flags=answer.flags,
         )
         await self.live.commit(draft, still=lambda: cursor.holds(answer))
         return None

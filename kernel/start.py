@@ -37,7 +37,17 @@ from gome.events import (
 )
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, Vaults, graded
-from gome.kernel.discovery import OPTIONAL_ROLES, OWN, RUN_ROLES, choose, codec_for, discover, fallbacks_of, pin
+from gome.kernel.discovery import (
+    OPTIONAL_ROLES,
+    OWN,
+    RUN_ROLES,
+    Found,
+    choose,
+    codec_for,
+    discover,
+    fallbacks_of,
+    pin,
+)
 from gome.kernel.effects import Workshop
 from gome.kernel.elsewhere import Elsewhere
 from gome.kernel.errors import Forbidden, UnknownRun, UsageError
@@ -233,15 +243,15 @@ async def first_event(connection: Connection, run: str) -> RunStarted | None:
     return await first_of(connection.log, run)
 
 
-def plugins_of(started: RunStarted) -> list[Plugin]:
-    """Today's plugins under the names that a run was started with, none for an imported one; raises `PluginError` when
-    one is gone."""
+def plugins_of(started: RunStarted, found: Sequence[Found] | None = None) -> list[Plugin]:
+    """Today's plugins (`found`: as discovered before) under the names that a run was started with, none for an imported
+    one; raises `PluginError` when one is gone."""
     if started.profile == IMPORTED:
         return []
     if any(p.name == rerun.name for p in started.plugins):
         return cast(started.roles)
     extra = [p.name for p in started.plugins if p.role == "plugin" and p.name not in OWN]
-    return choose(discover(), started.roles, extra=extra, fallbacks=started.fallbacks)
+    return choose(discover() if found is None else found, started.roles, extra=extra, fallbacks=started.fallbacks)
 
 
 def workshop(

@@ -215,10 +215,10 @@ class RunState:
                 self.open[intent].failures += 1
             case CancelRequested(intent=intent, reason=reason) if intent in self.open:
                 self.open[intent].cancel = reason or "cancelled"
-            case RunStarted(seed=seed):
+            case RunStarted():
                 self.started = payload
                 for cursor in self.cursors:
-                    cursor.reseed(event.seq, seed)
+                    cursor.begin(event.seq, payload)
             case RunForked():
                 assert self.started is not None, "a fork's prefix begins with RunStarted"
                 self.started = payload.amended(self.started)

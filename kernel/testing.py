@@ -126,7 +126,12 @@ async def drive(live: LiveRun, world: World, time: VirtualTime, *, stop_after: i
                 raise RuntimeError(f"{answer.plugin.name} raised {answer.error}\n{answer.trace}")
             cursor = next(c for c in state.cursors if c.plugin is answer.plugin)
             draft = live.scribe.draft(
-                "decide", answer.plugin, answer.trigger.id, answer.sayings(state.codec), seen=answer.seen
+                "decide",
+                answer.plugin,
+                answer.trigger.id,
+                answer.sayings(state.codec),
+                seen=answer.seen,
+                flags=answer.flags,
             )
             if await live.commit(draft, still=lambda c=cursor, a=answer: c.holds(a)):  # type: ignore[misc]
                 step()

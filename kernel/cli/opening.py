@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gome.kernel.errors import UnknownRun, UsageError
+from gome.kernel.cli.output import say
+from gome.kernel.errors import Forbidden, UnknownRun, UsageError
 
 if TYPE_CHECKING:
+    from gome.events import Codec, SubmissionGraded
     from gome.kernel.connect import Connection
+    from gome.kernel.plugin import Plugin
     from gome.kernel.state import RunState
 
 T = TypeVar("T")
@@ -73,6 +77,22 @@ async def reading(run: str, nats: str = "") -> AsyncIterator[tuple[Connection, s
         yield connection, name
 
 
+@contextlib.asynccontextmanager
+async def whole(archive: str = "", nats: str = "") -> AsyncIterator[Connection]:
+    """Open everything at once: the log, or with `archive` (`FILE.gome`) every run of that file."""
+    from gome.kernel.archive import place_of
+
+    if not archive:
+        async with opened(nats) as connection:
+            yield connection
+        return
+    if (place := place_of(archive)) is None or place[1]:
+        raise UsageError(f"--all means every run: leave out {archive}, or name an archive (FILE.gome)")
+    # Which run is named does not matter, as long as one is.
+    async with reading(f"{archive}:all", nats) as (connection, _):
+        yield connection
+
+
 async def must_exist(connection: Connection, run: str) -> None:
     """Raise `UnknownRun`, naming runs with similar ids, unless the log holds the run."""
     if (await connection.log.head(run)).seq:
@@ -89,14 +109,11 @@ async def must_exist(connection: Connection, run: str) -> None:
 async def folded(connection: Connection, run: str) -> RunState:
     """Fold a run's record without deciding anything: what it says, by whatever plugins it was made. A snapshot, where
     there is one that fits, spares reading it from the start."""
-    from gome.kernel.discovery import codec_for, discover
     from gome.kernel.snapshot import restored
     from gome.kernel.state import RunState
 
     await must_exist(connection, run)
-    # Types that a plugin emits are shown as what they are where it is installed, as unknown ones elsewhere.
-    emitting = [f.plugin for f in discover() if f.plugin is not None and f.plugin.emits]
-    codec = codec_for(emitting)
+    emitting, codec = _emitting(), known_types()
     state = await restored(
         connection.snapshots,
         connection.log,
@@ -106,3 +123,34 @@ async def folded(connection: Connection, run: str) -> RunState:
     async for sealed in connection.log.read(run, state.head if state.head.seq else None):
         state.apply(sealed)
     return state
+
+
+@functools.cache
+def _emitting() -> list[Plugin]:
+    """Plugins with event types of their own, which are shown as what they are where their plugin is installed, and as
+    unknown ones elsewhere."""
+    from gome.kernel.discovery import discover
+
+    return [f.plugin for f in discover() if f.plugin is not None and f.plugin.emits]
+
+
+@functools.cache
+def known_types() -> Codec:
+    """A codec that knows the types of `gome.events` and of the plugins that are installed here."""
+    from gome.kernel.discovery import codec_for
+
+    return codec_for(_emitting())
+
+
+async def hidden_of(connection: Connection, state: RunState) -> dict[str, SubmissionGraded]:
+    """Hidden grades by attempt; none before the run is finished, when they could still be of use to somebody, and none
+    (with a remark) where the vault may not be read."""
+    from gome.kernel.connect import grades
+
+    if state.finished is None:
+        return {}
+    try:
+        return await grades(connection, state.run)
+    except Forbidden:
+        say("(hidden scores are not shown: these credentials may not read the vault)")
+        return {}

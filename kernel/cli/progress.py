@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -39,7 +39,20 @@ from gome.kernel.report import number
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from gome.kernel.live import LiveRun
+    from gome.kernel.live import Observer
+    from gome.kernel.state import RunState
+
+
+class Watched(Protocol):
+    """What is shown: a `LiveRun`, or a recorded one that is played again."""
+
+    run: str
+    observers: list[Observer]
+
+    @property
+    def state(self) -> RunState: ...
+    def active_now(self) -> float: ...
+    def seconds_left(self) -> float | None: ...
 
 
 def sentence(event: Event, t: Trajectory) -> str:
@@ -114,9 +127,9 @@ class Activity:
 
 
 class Progress:
-    """Shows one live run; use `shown` around its drive. `json` prints an object per told event to stdout."""
+    """Shows one run; use `shown` around its drive. `json` prints an object per told event to stdout."""
 
-    def __init__(self, live: LiveRun, *, json: bool = False) -> None:
+    def __init__(self, live: Watched, *, json: bool = False) -> None:
         self.live = live
         self.json = json
         self.activity = Activity()

@@ -9,9 +9,9 @@ import click
 import msgspec
 
 from gome.events import BASELINE, Attempt, SubmissionGraded, Trajectory
-from gome.kernel.cli.opening import complete, folded, over_run, reading
-from gome.kernel.cli.output import cell, duration, emit, moment, say, table
-from gome.kernel.errors import Forbidden, UsageError
+from gome.kernel.cli.opening import complete, folded, hidden_of, over_run, reading
+from gome.kernel.cli.output import cell, duration, emit, moment, table
+from gome.kernel.errors import UsageError
 
 if TYPE_CHECKING:
     from gome.kernel.state import RunState
@@ -30,18 +30,9 @@ def show(run: str, attempt: str, calls: bool, nats: str, as_json: bool) -> None:
         return
 
     async def read() -> tuple[RunState, dict[str, SubmissionGraded]]:
-        from gome.kernel.connect import grades
-
         async with reading(run, nats) as (connection, name):
             state = await folded(connection, name)
-            # Hidden scores are nobody's business while they could still be of use.
-            if state.finished is None:
-                return state, {}
-            try:
-                return state, await grades(connection, name)
-            except Forbidden:
-                say("(hidden scores are not shown: these credentials may not read the vault)")
-                return state, {}
+            return state, await hidden_of(connection, state)
 
     state, hidden = complete(read)
     if attempt:
@@ -127,6 +118,17 @@ def _row(a: Attempt, hidden: dict[str, SubmissionGraded]) -> dict[str, Any]:
     }
 
 
+def attempt_rows(t: Trajectory, hidden: dict[str, SubmissionGraded]) -> list[dict[str, Any]]:
+    """A row per attempt, the baseline first."""
+    return [_row(a, hidden) for a in (*([t.baseline] if t.baseline else []), *t.attempts.values())]
+
+
+def print_attempts(rows: list[dict[str, Any]], hidden: dict[str, SubmissionGraded]) -> None:
+    """Print such rows as a table, at least one of them; hidden scores have a column where there are any."""
+    columns = [c for c in rows[0] if c != "hidden" or hidden]
+    table(columns, [[row[c] for c in columns] for row in rows], right=NUMBERS)
+
+
 def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json: bool, *, given: str) -> None:
     from gome.kernel.report import executed, headline, spent
     from gome.kernel.results import summarise
@@ -134,7 +136,7 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
     t = state.trajectory
     assert t.started is not None
     summary = summarise(run, t, hidden, state.ledger)
-    rows = [_row(a, hidden) for a in (*([t.baseline] if t.baseline else []), *t.attempts.values())]
+    rows = attempt_rows(t, hidden)
     if as_json:
         emit({"summary": summary, "started": t.started_at, "plugins": state.pins or t.started.plugins})
         for row in rows:
@@ -154,10 +156,9 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
         print("  " + ", ".join(f"{p.role} {p.name} {p.version}" for p in pins))
     for finding in task.findings:
         print(f"  {finding}")
-    columns = [c for c in rows[0] if c != "hidden" or hidden] if rows else []
     if rows:
         print()
-        table(columns, [[row[c] for c in columns] for row in rows], right=NUMBERS)
+        print_attempts(rows, hidden)
         print(f"\ngome show {given} --attempt {t.best or rows[-1]['attempt']}   shows one with its code")
 
 

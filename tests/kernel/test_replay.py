@@ -5,7 +5,17 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gome.events import AttemptAccepted, Draw, Event, Payload, StopRequested, command_id, result_id
+from gome.events import (
+    AttemptAccepted,
+    Draw,
+    Event,
+    Payload,
+    RunFinished,
+    StepPlanned,
+    StopRequested,
+    command_id,
+    result_id,
+)
 from gome.kernel.errors import Diverged, LogDamaged
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Plugin
@@ -159,6 +169,37 @@ async def test_a_missing_an_extra_and_a_raising_decision_are_named() -> None:
     assert (await bench.verify(changed(toy.judge, decide=silent))).divergences[0].kind == "extra"
     assert (await bench.verify(changed(toy.selection, decide=talkative))).divergences[0].kind == "missing"
     assert (await bench.verify(changed(toy.runner, decide=broken))).divergences[0].kind == "raised"
+
+
+async def test_an_answer_that_is_missing_before_the_end_of_a_finished_run_is_named() -> None:
+    bench = Bench()
+    await bench.go()
+
+    def last(state: object, event: Event, draw: Draw) -> list[Payload]:
+        return [StopRequested()] if isinstance(event.payload, RunFinished) else []
+
+    extra = Plugin(name="extra", role="plugin", reads=(StepPlanned,), decide=lambda s, e, d: [StopRequested()])
+    (found,) = (await bench.verify((*toy.PLUGINS, extra))).divergences
+    assert (found.decider, found.kind, found.computed) == ("extra", "missing", ["StopRequested"])
+    # What somebody would say to the end itself is nobody's turn any more.
+    after = Plugin(name="extra", role="plugin", reads=(RunFinished,), decide=last)
+    assert (await bench.verify((*toy.PLUGINS, after))).ok
+
+
+async def test_an_answer_that_no_record_can_hold_is_named() -> None:
+    bench = Bench()
+    await bench.go()
+
+    def judge(state: object, event: Event, draw: Draw) -> list[Payload]:
+        said = toy.judge.decide(state, event, draw)
+        return [msgspec.structs.replace(p, gain="much") if isinstance(p, AttemptAccepted) else p for p in said]
+
+    def babbling(state: object, event: Event, draw: Draw) -> list[Payload]:
+        return ["words"] if toy.judge.decide(state, event, draw) else []  # type: ignore[list-item]
+
+    for decide in (judge, babbling):
+        (found,) = (await bench.verify(changed(toy.judge, decide=decide))).divergences
+        assert (found.decider, found.kind) == ("toy-judge", "raised"), found
 
 
 async def test_resuming_with_a_changed_decider_is_refused_and_nothing_is_written() -> None:
