@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from gome.kernel.archive import SUFFIX
+from gome.kernel.cli.export_traces import SUFFIX as TRACES
+from gome.kernel.cli.export_traces import export_traces
 from gome.kernel.cli.opening import complete, json_option, must_exist, nats_option, opened
 from gome.kernel.cli.output import emit, say
 from gome.kernel.errors import UsageError
@@ -36,14 +38,19 @@ def export(
     """Write RUNs to FILE.gome: records, programs, texts and files, to be read in place or imported elsewhere.
 
     The same runs give the same bytes. Whatever is written is searched for secrets first; where one is found, nothing
-    is written.
+    is written. With FILE.json imported runs are written back as the traces file that they came from.
     """
     if new_key is not None:
         _make_key(names, new_key, as_json)
         return
-    if len(names) < 2 or not names[-1].endswith(SUFFIX):
+    if len(names) < 2 or not names[-1].endswith((SUFFIX, TRACES)):
         raise UsageError(f"say which runs, and the file to write last: gome export RUN… FILE{SUFFIX}")
     runs, target = list(dict.fromkeys(names[:-1])), Path(names[-1])
+    if target.suffix == TRACES:
+        if keyfile is not None or without_data:
+            raise UsageError(f"{target} would be a traces file, which is neither signed nor cut; name a FILE{SUFFIX}")
+        export_traces(runs, target, grades=with_grades, nats=nats, as_json=as_json)
+        return
 
     async def write() -> Exported:
         from functools import partial
