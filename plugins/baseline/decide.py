@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gome.events import CodeWritten, DataProfiled, Draw, Event, Payload, RunForked, RunStarted, Text
+from gome.events import CodeWritten, DataProfiled, Draw, Event, Payload, RunStarted, Text
 from gome.events.task import Task
 from gome.events.trajectory import BASELINE
 from gome.kernel.plugin import Plugin
@@ -26,10 +26,9 @@ RENDERER = "sha256-" + hashlib.sha256((Path(__file__).read_text() + _TEMPLATE + 
 
 @dataclass(slots=True)
 class State:
-    """The task of the run, and whether its data are known and the program is not written yet."""
+    """The task of the run."""
 
     task: Task | None = None
-    due: bool = False
 
 
 def _metric(name: str) -> str:
@@ -72,16 +71,12 @@ def evolve(state: State, event: Event) -> State:
     """Fold one event."""
     if isinstance(event.payload, RunStarted):
         state.task = event.payload.task
-    elif isinstance(event.payload, DataProfiled):
-        state.due = True
-    elif isinstance(event.payload, CodeWritten) and event.payload.attempt == BASELINE:
-        state.due = False
     return state
 
 
 def decide(state: State, event: Event, draw: Draw) -> Sequence[Payload]:
     """Answer the profile of the data with the baseline program; stay silent for a metric that it cannot compute."""
-    if state.task is None or not state.due:
+    if not isinstance(event.payload, DataProfiled) or state.task is None:
         return ()
     try:
         program = Text.of(render(state.task))
@@ -103,8 +98,8 @@ plugin = Plugin(
     name="baseline",
     role="plugin",
     summary="runs default LightGBM once, as the attempt that others must beat",
-    reads=(RunStarted, DataProfiled, CodeWritten, RunForked),
-    answers=(DataProfiled, RunForked),
+    reads=(RunStarted, DataProfiled),
+    answers=(DataProfiled,),
     initial=State,
     evolve=evolve,
     decide=decide,
