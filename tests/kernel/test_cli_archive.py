@@ -163,7 +163,7 @@ def test_a_secret_of_the_environment_is_never_exported(gome: Gome, monkeypatch: 
         (["export", RUN, "--new-key", "k"], "leave out the runs"),
         (["export", RUN, "x.gome", "--sign", "none"], "cannot read the key none"),
         (["import"], "Missing argument"),
-        (["import", "none.gome"], "cannot read the archive none.gome"),
+        (["import", "none.gome"], "there is no file or folder none.gome"),
         (["show", "none.gome"], "cannot read the archive none.gome"),
         (["show", "none.gome", "--nats", "nats://x"], "leave out --nats"),
     ],

@@ -114,6 +114,7 @@ def test_every_changed_decider_is_caught_by_verifying_the_recorded_runs(role: st
     assert 1 - len(same) / checked >= CAUGHT[role], same
 
 
+@pytest.mark.slow
 def test_mutants_of_the_search_that_say_the_same_are_known() -> None:
     _, same = examine("search", every=1)
     assert {name.partition(" ")[2] for name in same} <= set(EQUIVALENT)
