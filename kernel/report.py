@@ -27,7 +27,8 @@ def headline(s: Summary) -> list[str]:
     """The result in a few lines, each a sentence."""
     lines = [s.origin] if s.origin else []
     if s.score is not None:
-        lines.append(f"validation {s.metric} {number(s.score)} ± {number(s.score_se)} (standard error over rows)")
+        noise = f" ± {number(s.score_se)} (standard error over rows)" if s.score_se else ""  # imported runs have none
+        lines.append(f"validation {s.metric} {number(s.score)}{noise}")
     if s.hidden is not None:
         lines.append(f"hidden {s.metric} {number(s.hidden)} ± {number(s.hidden_se)}")
     elif s.outcome in ("done", "stopped") and s.choices:
