@@ -95,11 +95,11 @@ class ExecutionFinished(Payload, frozen=True):
 
     `exception` is the class name of the exception that ended the program and `traceback` its last lines ("" without
     one). `streams` holds whole output streams (`stdout.txt`, `stderr.txt`, up to the runner's cap) that are longer than
-    what `stdout` and `stderr` show. `device` is `cpu`, or `cuda:` and the name of the card that the program
-    was given. `gpu_seconds` is wall time with a GPU weighted by its utilisation, `gpu_peak_mb`
-    the peak of its memory. `warm` says that the program was forked from a process that had imported the libraries,
-    `startup` how many seconds passed from the request to its first line. `cached` says that nothing was run: an equal
-    execution had been, and these are its results and its seconds.
+    what `stdout` and `stderr` show. `device` is `cpu`, or `cuda:` and the name of the card that the program was given.
+    `gpu_seconds` is wall time with a GPU weighted by its utilisation, `gpu_peak_mb` the peak of its memory. `warm` says
+    that the program was forked from a process that had imported the libraries, `startup` how many seconds it took to
+    make its sandbox (the imports of a cold program are not in it: they are part of `seconds`). `cached` says that
+    nothing was run: an equal execution had been, and these are its results and its seconds.
     """
 
     attempt: str

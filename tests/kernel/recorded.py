@@ -3,8 +3,12 @@ a real embedded server, with hypotheses, programs, scores, verdicts and hidden g
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from gome.events import (
     AttemptAccepted,
@@ -143,3 +147,12 @@ async def record(connection: Connection, run: str, *, steps: int = 6, stop_after
     against = (Comparison("a1", 0.2, 0.05),)
     final = SubmissionGraded("final", 0.75, 0.02, final=True, comparisons=against, intervals={"a1": (0.1, 0.3)})
     await Vaults(connection).of(run, "final").record(final)
+
+
+@contextmanager
+def installed(folder: Path) -> Iterator[pytest.MonkeyPatch]:
+    """The plugins of recorded runs are installed for the length of the block."""
+    install(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield patch

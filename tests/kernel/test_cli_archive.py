@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 
-from gome.kernel.cli import main
-from gome.kernel.connect import connect
-from gome.kernel.server import embedded_server
-from gome.kernel.settings import load
-from gome.kernel.testing import Killed
-from tests.kernel import recorded
 from tests.kernel.archives import RUN, rewrite
-
-
-@dataclass
-class Said:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Gome = Callable[..., Said]
+from tests.kernel.verbs import Gome, Said, caller, served
 
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     """A home with a finished run and an open one, and an empty home; servers that stay up between commands."""
     folder = tmp_path_factory.mktemp("homes")
-    recorded.install(folder / "site")
-
-    async def record() -> None:
-        async with connect(load()) as connection:
-            await recorded.record(connection, RUN)
-            with suppress(Killed):
-                await recorded.record(connection, "toy-open", stop_after=9)
-
-    with pytest.MonkeyPatch.context() as patch, start_blocking_portal("asyncio") as portal:
-        patch.syspath_prepend(str(folder / "site"))
-        patch.setenv("GOME_HOME", str(folder / "there"))
-        with (
-            portal.wrap_async_context_manager(embedded_server(folder / "there")),
-            portal.wrap_async_context_manager(embedded_server(folder / "here")),
-        ):
-            portal.call(record)
-            yield folder / "there", folder / "here"
+    with served(folder / "site", folder / "there", folder / "here", done=RUN, unfinished="toy-open"):
+        yield folder / "there", folder / "here"
 
 
 @pytest.fixture
@@ -67,13 +26,11 @@ def gome(
     """Calls a verb in this process, in an empty folder; `at` is the home that it works on."""
     monkeypatch.chdir(tmp_path)
 
+    here = caller(capsys)
+
     def call(*arguments: str, at: Path = homes[0]) -> Said:
         monkeypatch.setenv("GOME_HOME", str(at))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        said = capsys.readouterr()
-        return Said(int(ended.value.code or 0), said.out, said.err)
+        return here(*arguments)
 
     return call
 

@@ -6,20 +6,17 @@ import csv
 import dataclasses
 import importlib.util
 import io
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import anyio
 import msgspec
 import pytest
-from anyio.from_thread import start_blocking_portal
 
 from gome.events import (
     Artifact,
@@ -32,51 +29,22 @@ from gome.events import (
     SubmissionGraded,
     Trajectory,
 )
-from gome.kernel.cli import main
 from gome.kernel.cli.show import show_attempt
 from gome.kernel.connect import Connection, Vaults, connect, grades
 from gome.kernel.frames import COLUMNS, read, to_frame
 from gome.kernel.owner import owner_lock
-from gome.kernel.server import embedded_server
 from gome.kernel.settings import load
 from gome.kernel.testing import Killed
 from tests.kernel import recorded
-
-
-@dataclass
-class Said:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Gome = Callable[..., Said]
+from tests.kernel.verbs import Gome, caller, served
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A home with a finished run `toy-done`, an open one `toy-open`, and a server that stays up between commands."""
     folder = tmp_path_factory.mktemp("recorded")
-    recorded.install(folder / "site")
-    with pytest.MonkeyPatch.context() as patch, start_blocking_portal("asyncio") as portal:
-        patch.syspath_prepend(str(folder / "site"))
-        patch.setenv("GOME_HOME", str(folder / "home"))
-        with portal.wrap_async_context_manager(embedded_server(folder / "home")):
-            portal.call(_record)
-            yield folder / "home"
-
-
-async def _record() -> None:
-    async with connect(load()) as connection:
-        await recorded.record(connection, "toy-done")
-        with suppress(Killed):
-            await recorded.record(connection, "toy-open", stop_after=9)
+    with served(folder / "site", folder / "home", done="toy-done", unfinished="toy-open"):
+        yield folder / "home"
 
 
 @pytest.fixture
@@ -85,14 +53,7 @@ def gome(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setenv("GOME_HOME", str(home))
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str) -> Said:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
-        said = capsys.readouterr()
-        return Said(int(ended.value.code or 0), said.out, said.err)
-
-    return call
+    return caller(capsys)
 
 
 @contextmanager

@@ -92,7 +92,7 @@ def environment(
 
 def rlimits(limits: Limits, *, tasks: int = 0) -> dict[str, int]:
     """Limits of a single process. Address space is not among them: numpy and OpenBLAS reserve far more than they use;
-    `watch.py` and the cgroup look at resident memory instead. `tasks` are added where others' tasks count as well."""
+    the watchdog and the cgroup look at resident memory instead. `tasks` are added where others' tasks count as well."""
     return {
         "NPROC": limits.processes + tasks,
         "NOFILE": 4096,

@@ -1,6 +1,6 @@
 """What a tree of processes uses, read from /proc: resident memory, tasks of a user; and who a process id really is.
 
-Called a few times a second by the watchdog (`watch.py`), so it reads no more than it must.
+Called a few times a second by the watchdog (`processes.Watch`), so it reads no more than it must.
 """
 
 from __future__ import annotations
