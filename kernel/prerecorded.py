@@ -90,6 +90,8 @@ class Prerecorded:
         self._children: Counter[tuple[str, str]] = Counter()
         self._before = (0.0, 0.0)
         self._idle = 0.0
+        # Intents whose twins the parent had called off by now, and which nobody has called off here.
+        self._kept: set[str] = set()
         self.answered = 0
 
     async def perform(self, log: EventLog) -> str:
@@ -106,7 +108,7 @@ class Prerecorded:
             elif not self.timetable:
                 return f"the record of {self.forked.parent} ends here"
             else:
-                await self._next(self.timetable.popleft())
+                await self._next()
         return ""
 
     async def _read(self, log: EventLog) -> None:
@@ -129,12 +131,24 @@ class Prerecorded:
             self._open[self.ours.keys[intent]] = intent
 
     def _unplanned(self) -> Answer | None:
-        """A decision that is due and that the parent did not take: it is taken as soon as it is due."""
+        """A decision that is due and that the parent did not take. It is taken as soon as it is due, but behind what
+        the parent's decided next about the same: a decision that ends the run leaves others untaken."""
+        following = self._following()
         for cursor in self.live.state.cursors:
             answer = cursor.answer()
-            if answer is not None and (answer.error or not self.planned[answer.plugin.name, answer.trigger.id]):
+            if answer is None or (not answer.error and self.planned[answer.plugin.name, answer.trigger.id]):
+                continue
+            if answer.error or following is None or answer.trigger.seq < following.trigger.seq:
                 return answer
         return None
+
+    def _following(self) -> Answer | None:
+        """Our answer that stands for the next record, where that is a decision that is due here."""
+        if not self.timetable or (body := self.timetable[0].body).lane != "decide":
+            return None
+        cursor = next((c for c in self.live.state.cursors if c.plugin.name == body.decider), None)
+        answer = cursor.answer() if cursor else None
+        return answer if answer is not None and answer.trigger.id == body.answers and not answer.error else None
 
     def _missing(self) -> str:
         """Why the run cannot go on from the record; "" while every open intent has its answer there."""
@@ -143,16 +157,16 @@ class Prerecorded:
             if found.parent or isinstance(found.event.payload, AlarmRequested):
                 continue
             wire = self.results.get(key)
-            called_off = wire is not None and wire.type == EffectCancelled.__name__ and not found.cancel
             attempt = getattr(found.event.payload, "attempt", "")
             what = f"{found.event.type}{f' of {attempt}' if attempt else ''} at event {found.event.seq}"
             if found.event.type in self.others:
                 return f"{what} is performed otherwise here than in {self.forked.parent}"
-            if wire is None or called_off:
+            if wire is None or intent in self._kept:
                 return f"the record of {self.forked.parent} has no answer for {what}"
         return ""
 
-    async def _next(self, sealed: Sealed) -> None:
+    async def _next(self) -> None:
+        answer, sealed = self._following(), self.timetable.popleft()
         body, head = sealed.body, sealed.head
         ts, active = self._before
         # Where the parent had rested, the fork does not: only its active time passes here.
@@ -161,9 +175,7 @@ class Prerecorded:
         self._before, at = (head.ts, head.active), head.ts - self._idle
         if body.lane == "decide":
             self.planned[body.decider, body.answers] -= 1
-            cursor = next((c for c in self.live.state.cursors if c.plugin.name == body.decider), None)
-            answer = cursor.answer() if cursor else None
-            if answer is not None and answer.trigger.id == body.answers and not answer.error:
+            if answer is not None:
                 await self._decide(answer, at)
         elif body.lane == "effect":
             await self._effect(sealed, at)
@@ -198,6 +210,9 @@ class Prerecorded:
             theirs = wire.cause
             ours = self._open.get(self.theirs.keys.get(theirs, ("", 0)))
             if ours is None or not self.live.state.is_open(ours):
+                continue
+            if wire.type == EffectCancelled.__name__ and not self.live.state.open[ours].cancel:
+                self._kept.add(ours)
                 continue
             said = self._say(wire, theirs, ours)
             if said is not None:

@@ -11,14 +11,18 @@ import pytest
 from gome.events import (
     AttemptAccepted,
     AttemptRejected,
+    CancelRequested,
     Draw,
+    EffectCancelled,
     Event,
+    ExecutionRequested,
     Payload,
     RunForked,
     RunStarted,
     SearchEnded,
     SelectionStarted,
     StepPlanned,
+    Text,
 )
 from gome.kernel.appender import Scribe
 from gome.kernel.discovery import codec_for
@@ -30,9 +34,9 @@ from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.prerecorded import Prerecorded
 from gome.kernel.replay import Verdict, Verifier
-from gome.kernel.state import RunState
+from gome.kernel.state import OpenIntent, RunState
 from gome.kernel.substitute import substitute
-from gome.kernel.testing import MemoryArtifacts, drive, open_run, start, state_digest
+from gome.kernel.testing import MemoryArtifacts, World, drive, open_run, start, state_digest
 from gome.kernel.timekeeping import VirtualTime
 from tests.kernel import toy
 
@@ -111,8 +115,8 @@ class Bench:
         await live.load()
         return live
 
-    async def go(self, live: LiveRun) -> str:
-        await drive(live, toy.world, self.time)
+    async def go(self, live: LiveRun, world: World = toy.world) -> str:
+        await drive(live, world, self.time)
         assert live.state.finished is not None
         return state_digest(live.state)
 
@@ -311,3 +315,68 @@ async def test_on_recorded_results_another_search_goes_live_at_its_first_own_que
     assert {f.event.payload.attempt for f in live.state.open.values()} == {"g4"}  # type: ignore[union-attr]
     await bench.go(live)
     assert (await bench.verify("child", OTHERS, toy.PLUGINS)).ok
+
+
+@dataclass
+class _Extra:
+    asked: str = ""
+    accepted: int = 0
+
+
+def _extra_evolve(state: _Extra, event: Event) -> _Extra:
+    match event.payload:
+        case ExecutionRequested(attempt="extra"):
+            state.asked = event.id
+        case AttemptAccepted():
+            state.accepted += 1
+    return state
+
+
+def _extra(calls_off: bool) -> Plugin:
+    """Asks for an execution with the second step, and calls it off when three attempts are accepted, or does not."""
+
+    def decide(state: _Extra, event: Event, draw: Draw) -> list[Payload]:
+        match event.payload:
+            case StepPlanned(step=1):
+                return [ExecutionRequested(attempt="extra", purpose="seed", program=Text.of("pass"), inputs={})]
+            case AttemptAccepted() if state.accepted == 3 and calls_off:
+                return [CancelRequested(intent=state.asked, reason="three are enough")]
+        return []
+
+    reads = (StepPlanned, ExecutionRequested, AttemptAccepted)
+    answers = (StepPlanned, AttemptAccepted)
+    return Plugin(
+        name="toy-extra",
+        role="plugin",
+        reads=reads,
+        answers=answers,
+        initial=_Extra,
+        evolve=_extra_evolve,
+        decide=decide,
+    )
+
+
+def _patient_world(found: OpenIntent) -> tuple[Payload, float]:
+    """The toy world, where the extra execution ends only by being called off."""
+    asked = found.event.payload
+    if isinstance(asked, ExecutionRequested) and asked.attempt == "extra":
+        return EffectCancelled(found.event.id, "ExecutionRequested", found.cancel or "never", "extra"), 8.0
+    return toy.world(found)
+
+
+@pytest.mark.parametrize("calls_off", [True, False])
+async def test_what_the_parent_calls_off_later_does_not_end_the_record_unless_the_fork_keeps_it(
+    calls_off: bool,
+) -> None:
+    bench, plugins = Bench(), (*toy.PLUGINS, _extra(calls_off=True))
+    live = await open_run(bench.log, "parent", plugins, bench.artifacts, bench.time)
+    await start(live, toy.started(steps=12))
+    digest = await bench.go(live, _patient_world)
+    ours = plugins if calls_off else (*toy.PLUGINS, _extra(calls_off=False))
+    live = await bench.fork("parent", 1, "child", ours, substitute=True)
+    why = await Prerecorded(live, live.state.trajectory.forks[0], untaken).perform(bench.log)
+    if calls_off:
+        assert why == "" and state_digest(live.state) == digest
+    else:
+        assert why.startswith("the record of parent has no answer for ExecutionRequested of extra at event")
+        assert sum(e.type == "AttemptAccepted" for e in await bench.events("child")) >= 3
