@@ -8,13 +8,18 @@ from msgspec import Struct
 
 from gome.events.payload import Intent, Payload
 
-StepKind = Literal["draft", "improve", "debug", "merge"]
+StepKind = Literal["draft", "improve", "debug", "merge", "crossover", "evolution", "fusion"]
 Stage = Literal["draft", "improve", "ensemble"]
 
 
 class StepPlanned(Payload, frozen=True):
     """The search plans one step. `attempt` is the attempt's name in the run (`a1`, `a2`, … in planning order), `trace`
-    the 0-based branch it belongs to, `parent` the attempt it builds on ("" for a draft), `parents` further ones."""
+    the 0-based branch it belongs to, `parent` the attempt it builds on ("" for a draft), `parents` further ones.
+
+    `context` names the scope of the run that the reasoner is shown for it ("": the gradient's, which is everything). A
+    `debug` step repairs a parent that failed; `crossover` joins two parents (the second in `parents`), `evolution`
+    improves on a parent with its lineage in view, `fusion` borrows from the best attempts of other branches
+    (`parents`), without a parent as a new branch."""
 
     attempt: str
     trace: int
@@ -24,6 +29,7 @@ class StepPlanned(Payload, frozen=True):
     parent: str = ""
     parents: tuple[str, ...] = ()
     reason: str = ""
+    context: str = ""
     begins_chain: ClassVar[bool] = True
 
 
