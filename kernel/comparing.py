@@ -6,6 +6,8 @@ which process works on something, is passed over, so that a fork that goes on as
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
@@ -23,6 +25,7 @@ from gome.events import (
     RunStarted,
     RunSuspended,
     Task,
+    Trajectory,
 )
 from gome.kernel.log import EventLog
 from gome.kernel.results import Summary
@@ -46,17 +49,25 @@ class Parting(Struct, frozen=True):
         return self.mine is None and self.theirs is None
 
 
-async def parting(log: EventLog, codec: Codec, run: str, other: str, resolve: Callable[[str], str]) -> Parting:
-    """Where `other` parts from `run`. Raises `UnknownRun`."""
+class Side(Struct, frozen=True):
+    """A run to be compared: its id, the log that keeps it, and who gives the texts that its records only name."""
+
+    run: str
+    log: EventLog
+    resolve: Callable[[str], str]
+
+
+async def parting(codec: Codec, one: Side, other: Side) -> Parting:
+    """Where `other` parts from `one`. Raises `UnknownRun`."""
     shared = 0
     async with (
-        aclosing(_events(log, codec, run, resolve)) as mine,  # type: ignore[type-var]
-        aclosing(_events(log, codec, other, resolve)) as theirs,  # type: ignore[type-var]
+        aclosing(_events(codec, one)) as mine,  # type: ignore[type-var]
+        aclosing(_events(codec, other)) as theirs,  # type: ignore[type-var]
     ):
         while True:
             a, b = await anext(mine, None), await anext(theirs, None)
             if a is None or b is None or not _equal(codec, a, b):
-                return Parting(run, other, shared, a, b)
+                return Parting(one.run, other.run, shared, a, b)
             shared += 1
 
 
@@ -69,10 +80,10 @@ def _equal(codec: Codec, a: Event, b: Event) -> bool:
     return codec.argument_digest_of(a.type, a.tv, a.raw) == codec.argument_digest_of(b.type, b.tv, b.raw)
 
 
-async def _events(log: EventLog, codec: Codec, run: str, resolve: Callable[[str], str]) -> AsyncIterator[Event]:
-    async with aclosing(log.read(run)) as records:  # type: ignore[type-var]
+async def _events(codec: Codec, side: Side) -> AsyncIterator[Event]:
+    async with aclosing(side.log.read(side.run)) as records:  # type: ignore[type-var]
         async for sealed in records:
-            for event in codec.commit(sealed, resolve).events:
+            for event in codec.commit(sealed, side.resolve).events:
                 if not isinstance(event.payload, _PASSED_OVER):
                     yield event
 
@@ -119,3 +130,30 @@ def advantage(first: Summary, other: Summary, *, hidden: bool) -> float | None:
     if a is None or b is None:
         return None
     return b - a if first.greater_is_better else a - b
+
+
+class Paired(Struct, frozen=True):
+    """What the other run's attempt scores above the first one's, positive better: mean over the same folds of the same
+    rows, in units of the metric, and the standard error of that mean."""
+
+    difference: float
+    se: float
+    folds: int
+
+
+def paired(first: Trajectory, other: Trajectory, attempts: tuple[str, str]) -> Paired | None:
+    """Two runs' attempts fold by fold (their full executions); None where they were not scored on the same folds, as
+    with another split, seed of the folds or number of them."""
+    if first.profiled is None or other.profiled is None or first.profiled.folds.digest != other.profiled.folds.digest:
+        return None
+    if attempts[0] not in first.attempts or attempts[1] not in other.attempts or first.started is None:
+        return None
+    a, b = first.attempts[attempts[0]].scored, other.attempts[attempts[1]].scored
+    if a is None or b is None or a.partition != b.partition or len(a.fold_scores) != len(b.fold_scores):
+        return None
+    sign = 1.0 if first.started.task.metric.greater_is_better else -1.0
+    differences = [sign * (y - x) for x, y in zip(a.fold_scores, b.fold_scores, strict=True)]
+    if len(differences) < 2:
+        return None
+    se = statistics.stdev(differences) / math.sqrt(len(differences))
+    return Paired(statistics.fmean(differences), se, len(differences))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
-from gome.kernel.cli.opening import complete, folded, json_option, nats_option, opened
+from gome.kernel.cli.opening import complete, folded, json_option, nats_option, opened, reading
 from gome.kernel.cli.output import cell, duration, emit, say, table
 from gome.kernel.errors import Forbidden, UsageError
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from gome.kernel.results import Summary
 
 COLUMNS = (
-    *("run", "outcome", "attempt", "validation", "better", "hidden", "better_hidden", "steps", "accepted"),
+    *("run", "outcome", "attempt", "validation", "better", "paired", "hidden", "better_hidden", "steps", "accepted"),
     *("executions", "seconds", "tokens", "money"),
 )
 NUMBERS = COLUMNS[3:]
@@ -28,22 +30,34 @@ NUMBERS = COLUMNS[3:]
 @nats_option
 @json_option
 def compare(runs: tuple[str, ...], nats: str, as_json: bool) -> None:
-    """Compare RUNs with the first one: where they part, what each came to, and what it took.
+    """Compare RUNs (ids or archives) with the first one: where they part, what each came to, and what it took.
 
-    Scores are compared on one task, split and metric only; hidden ones of finished runs only.
+    Scores are compared on one task, split and metric only; hidden ones of finished runs only. `paired` is the
+    difference of the two best attempts over the same folds, with its standard error.
     """
     if len(set(runs)) < 2 or len(set(runs)) < len(runs):
         raise UsageError("name two runs or more, each once; `gome runs` lists them")
 
     async def read() -> tuple[list[tuple[Summary, Trajectory]], list[Parting]]:
-        from gome.kernel.comparing import parting
+        from gome.kernel.archive import place_of
+        from gome.kernel.comparing import Side, parting
         from gome.kernel.discovery import codec_for, discover
 
-        async with opened(nats) as connection:
-            found = [await _one(connection, run) for run in runs]
+        async with AsyncExitStack() as stack:
+            archives = [run for run in runs if place_of(run) is not None]
+            ours = await stack.enter_async_context(opened(nats)) if len(archives) < len(runs) else None
+            found, sides = [], []
+            for run in runs:
+                name, connection = run, ours
+                if run in archives:
+                    connection, name = await stack.enter_async_context(reading(run))
+                assert connection is not None
+                found.append(await _one(connection, name, run))
+                sides.append(Side(name, connection.log, connection.artifacts.text))
             codec = codec_for([f.plugin for f in discover() if f.plugin is not None and f.plugin.emits])
-            log, texts = connection.log, connection.artifacts.text
-            return found, [await parting(log, codec, runs[0], other, texts) for other in runs[1:]]
+            partings = [await parting(codec, sides[0], other) for other in sides[1:]]
+            named = zip(partings, runs[1:], strict=True)
+            return found, [msgspec.structs.replace(p, run=runs[0], other=other) for p, other in named]
 
     found, partings = complete(read)
     notes = _notes(found)
@@ -56,7 +70,7 @@ def compare(runs: tuple[str, ...], nats: str, as_json: bool) -> None:
     rows = _rows(found, notes)
     columns = [c for c in COLUMNS if any(row[c] not in (None, "", 0) for row in rows)]
     names = {"better_hidden": "better", "attempt": "best"}
-    shown = [[_cell(c, row[c]) for c in columns] for row in rows]
+    shown = [[_cell(c, row) for c in columns] for row in rows]
     table([names.get(c, c) for c in columns], shown, right=[names.get(c, c) for c in NUMBERS])
     for summary, _ in found:
         if summary.origin:
@@ -69,7 +83,7 @@ def compare(runs: tuple[str, ...], nats: str, as_json: bool) -> None:
             print(f"  scores cannot be compared: {notes[parting.other]}")
 
 
-async def _one(connection: Connection, run: str) -> tuple[Summary, Trajectory]:
+async def _one(connection: Connection, run: str, called: str) -> tuple[Summary, Trajectory]:
     from gome.kernel.connect import grades
     from gome.kernel.results import summarise
 
@@ -82,7 +96,7 @@ async def _one(connection: Connection, run: str) -> tuple[Summary, Trajectory]:
             say(f"(hidden scores of {run} are not shown: these credentials may not read the vault)")
     if state.trajectory.started is None:
         raise UsageError(f"run {run} has no beginning that says what it works on")
-    return summarise(run, state.trajectory, hidden, state.ledger), state.trajectory
+    return summarise(called, state.trajectory, hidden, state.ledger), state.trajectory
 
 
 def _notes(found: list[tuple[Summary, Trajectory]]) -> dict[str, str]:
@@ -96,12 +110,13 @@ def _notes(found: list[tuple[Summary, Trajectory]]) -> dict[str, str]:
 
 
 def _rows(found: list[tuple[Summary, Trajectory]], notes: dict[str, str]) -> list[dict[str, Any]]:
-    from gome.kernel.comparing import advantage
+    from gome.kernel.comparing import advantage, paired
 
     first = found[0][0]
     rows = []
-    for summary, _ in found:
+    for summary, t in found:
         beside = summary is not first and summary.run not in notes
+        pair = paired(found[0][1], t, (first.attempt, summary.attempt)) if beside else None
         rows.append(
             {
                 "run": summary.run,
@@ -110,6 +125,9 @@ def _rows(found: list[tuple[Summary, Trajectory]], notes: dict[str, str]) -> lis
                 "metric": summary.metric,
                 "validation": summary.score,
                 "better": advantage(first, summary, hidden=False) if beside else None,
+                "paired": None if pair is None else pair.difference,
+                "paired_se": None if pair is None else pair.se,
+                "paired_folds": None if pair is None else pair.folds,
                 "hidden": summary.hidden,
                 "better_hidden": advantage(first, summary, hidden=True) if beside else None,
                 "steps": summary.steps,
@@ -124,7 +142,10 @@ def _rows(found: list[tuple[Summary, Trajectory]], notes: dict[str, str]) -> lis
     return rows
 
 
-def _cell(column: str, value: Any) -> Any:
+def _cell(column: str, row: dict[str, Any]) -> Any:
+    value = row[column]
+    if column == "paired":
+        return "" if value is None else f"{value:+.5f} ± {row['paired_se']:.5f}"
     if column == "seconds":
         return duration(value)
     if column == "money":

@@ -87,7 +87,7 @@ async def whole(archive: str = "", nats: str = "") -> AsyncIterator[Connection]:
             yield connection
         return
     if (place := place_of(archive)) is None or place[1]:
-        raise UsageError(f"--all means every run: leave out {archive}, or name an archive (FILE.gome)")
+        raise UsageError(f"{archive} is no archive; name a file FILE.gome, or leave it out for every run of the log")
     # Which run is named does not matter, as long as one is.
     async with reading(f"{archive}:all", nats) as (connection, _):
         yield connection

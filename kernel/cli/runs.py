@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gome.kernel.cli.opening import complete, json_option, nats_option, opened
+from gome.kernel.cli.opening import complete, json_option, nats_option, whole
 from gome.kernel.cli.output import duration, emit, moment, say, table
 
 if TYPE_CHECKING:
@@ -17,19 +17,23 @@ NUMBERS = ("best", "steps", "accepted", "time")
 
 
 @click.command("runs")
+@click.argument("archive", required=False, default="", metavar="[ARCHIVE]")
 @nats_option
 @json_option
-def runs(nats: str, as_json: bool) -> None:
-    """List the runs in the log: what they work on, how far they are, their best validation score."""
+def runs(archive: str, nats: str, as_json: bool) -> None:
+    """List the runs in the log, or in an archive (FILE.gome): what they work on, how far they are, their best
+    validation score."""
 
     async def read() -> list[dict[str, Any]]:
-        async with opened(nats) as connection:
+        async with whole(archive, nats) as connection:
             return await listing(connection)
 
     rows = complete(read)
     if as_json:
         for row in rows:
             emit(row)
+    elif not rows and archive:
+        say(f"there is no run in {archive}")
     elif not rows:
         say("no run yet; `gome run ames` makes one")
     else:

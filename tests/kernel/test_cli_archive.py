@@ -130,3 +130,19 @@ def test_wrong_usage_is_a_sentence_and_ends_with_two(gome: Gome, arguments: list
     assert said.code == 2
     assert sentence in said.err
     assert len(said.err.splitlines()) == 1
+
+
+def test_an_archive_lists_its_runs_and_is_compared_with_a_run_of_the_log(gome: Gome, tmp_path: Path) -> None:
+    assert gome("export", RUN, "toy-open", "both.gome").code == 0
+    nowhere = tmp_path / "nowhere"
+    listed = gome("runs", "both.gome", "--json", at=nowhere)
+    assert [(r["run"], r["state"]) for r in listed.lines] == [
+        (r["run"], r["state"]) for r in gome("runs", "--json").lines if r["run"] in (RUN, "toy-open")
+    ]
+    assert "is no archive" in gome("runs", RUN).err
+    inside = gome("compare", f"both.gome:{RUN}", "both.gome:toy-open", at=nowhere)
+    assert inside.code == 0 and "then part" in inside.out, inside.err
+    assert not nowhere.exists()
+    mixed = gome("compare", RUN, f"both.gome:{RUN}")
+    assert mixed.code == 0 and f"both.gome:{RUN} took the same course as {RUN}" in mixed.out, mixed.err
+    assert "there is no run 'nobody'" in gome("compare", RUN, "both.gome:nobody").err
