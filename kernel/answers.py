@@ -8,6 +8,7 @@ table and feeds it; nothing here touches a socket.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +19,12 @@ from gome.kernel.errors import Forbidden, GomeError, LogUnreachable
 
 IMPORTED_API = "gome.api"
 """Prefix of the JetStream API in accounts that import single calls of it (`gome.kernel.permissions`)."""
+
+
+@functools.cache
+def _field(name: str) -> bytes:
+    """How the line of a header begins; the names that are asked for are few."""
+    return f"\r\n{name}:".encode()
 
 
 class Headers(Mapping[str, str]):
@@ -33,10 +40,11 @@ class Headers(Mapping[str, str]):
         raw = self._raw
         if name == "Status" and raw[8:9] == b" ":
             return raw[9:12].decode()
-        at = raw.find(f"\r\n{name}:".encode())
+        key = _field(name)
+        at = raw.find(key)
         if at < 0:
             return None
-        start = at + len(name) + 3
+        start = at + len(key)
         return raw[start : raw.find(b"\r\n", start)].strip().decode("utf-8", "replace")
 
     def __getitem__(self, name: str) -> str:
