@@ -146,6 +146,15 @@ def own_part(log: EventLog) -> EventLog:
     return log.own if isinstance(log, WholeLog) else log
 
 
+async def still_on_record(log: EventLog, run: str) -> bool:
+    """Whether a fork on recorded results has only said what its parent's record made it say: it has not gone live."""
+    async with aclosing(own_part(log).read(run)) as records:  # type: ignore[type-var]
+        async for sealed in records:
+            if any(wire.type in ("RunResumed", "RunSuspended") for wire in sealed.body.events):
+                return False
+    return True
+
+
 async def first_record(log: EventLog, run: str) -> Sealed:
     """The first record of a run's own part. Raises `UnknownRun`."""
     async with aclosing(own_part(log).read(run)) as records:  # type: ignore[type-var]

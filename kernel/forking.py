@@ -58,13 +58,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Plan:
-    """The fork's first event, its plugins, what its prefix descends from, those of its plugins that perform otherwise
-    than the parent's did (`others`), and what is to be said about it."""
+    """The fork's first event, its plugins, what its prefix descends from, and what is to be said about it."""
 
     forked: RunForked
     plugins: list[Plugin]
     descent: Descent
-    others: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
 
 
@@ -152,10 +150,16 @@ async def plan(
     ]
     if not replaced and not others and not values:
         told.append("nothing is changed: the fork goes on as its parent did" + _how(request.substitute))
-    # Beside an intent's arguments they are handed these tables, the seed, and the share of the budget that is used.
-    thinking = _THINKING if everywhere or tables_changed else ()
-    performing = [p.name for p in plugins if p.name not in known or p.name in others or p.role in thinking]
-    return Plan(forked, plugins, parent, tuple(performing), tuple(told))
+    return Plan(forked, plugins, parent, tuple(told))
+
+
+def performing(forked: RunForked, before: RunStarted, plugins: Sequence[Plugin]) -> tuple[str, ...]:
+    """Those of a fork's plugins that perform otherwise than its parent's, which `before` began, did: beside an intent's
+    arguments they are handed their tables, the seed, and the share of the budget that is used."""
+    known = {p.name for p in before.plugins} or {p.name for p in plugins_of(before)}
+    everywhere = any(getattr(forked, name) is not None for name in ("seed", "budget", "traces", "capacity"))
+    thinking = _THINKING if everywhere or any(table in forked.settings for table in TABLES) else ()
+    return tuple(p.name for p in plugins if p.name not in known or p.name in forked.settings or p.role in thinking)
 
 
 def _how(substitute: bool) -> str:

@@ -3,7 +3,8 @@
 The parent's records behind the fork are the timetable. Its decisions are taken when it took them, by whoever decides
 here; effects are answered by the recorded result of the same arguments (argument digest, n-th occurrence), with their
 children, notes and costs, in recorded order and with recorded times. The first intent without an answer in the record
-ends it: from there on the run is live, and `RunResumed` says so. Called by `Launch.drive`, before anything is begun.
+ends it: from there on the run is live, and `RunResumed` says so. A fork that was killed on the way goes through the
+record again, past what it has said already. Called by `Launch.drive`, before anything is begun.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from gome.events import (
 )
 from gome.kernel.appender import Scribe
 from gome.kernel.cursor import Answer
+from gome.kernel.fork import own_part
 from gome.kernel.live import LiveRun
 from gome.kernel.log import EventLog
 
@@ -92,6 +94,8 @@ class Prerecorded:
         self._idle = 0.0
         # Intents whose twins the parent had called off by now, and which nobody has called off here.
         self._kept: set[str] = set()
+        # What the fork had said already when it was taken up again.
+        self._said: set[str] = set()
         self.answered = 0
 
     async def perform(self, log: EventLog) -> str:
@@ -127,6 +131,11 @@ class Prerecorded:
                     self.timetable.append(sealed)
                     if sealed.body.lane == "decide":
                         self.planned[sealed.body.decider, sealed.body.answers] += 1
+        async with aclosing(own_part(log).read(self.live.run)) as own:  # type: ignore[type-var]
+            async for sealed in own:
+                for wire in sealed.body.events:
+                    self.ours.take(wire)
+                    self._said.add(wire.id)
         for intent in self.live.state.open:
             self._open[self.ours.keys[intent]] = intent
 
@@ -215,7 +224,7 @@ class Prerecorded:
                 self._kept.add(ours)
                 continue
             said = self._say(wire, theirs, ours)
-            if said is not None:
+            if said is not None and said.id not in self._said:
                 sayings.append(said)
                 answers = ours
         if not sayings:

@@ -51,7 +51,7 @@ from gome.kernel.discovery import (
 from gome.kernel.effects import Workshop
 from gome.kernel.elsewhere import Elsewhere
 from gome.kernel.errors import Forbidden, UnknownRun, UsageError
-from gome.kernel.fork import descent, lineage
+from gome.kernel.fork import Descent, descent, lineage, still_on_record
 from gome.kernel.history import commits, first_of
 from gome.kernel.live import LiveRun
 from gome.kernel.loop import TABLES
@@ -68,7 +68,7 @@ from gome.kernel.state import RunState
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
 
 if TYPE_CHECKING:
-    from gome.kernel.forking import ForkRequest, Plan
+    from gome.kernel.forking import ForkRequest
     from gome.kernel.lease import KvLease
 
 DEFAULT_SECONDS = 180.0
@@ -367,18 +367,20 @@ class Launcher:
         lease = await self.own(run)
         plugins = plugins_of(started)
         c = self.connection
-        joined = (await descent(c.log, run)).joined
+        origin = await descent(c.log, run)
         state = await restored(
             c.snapshots,
             c.log,
             plugins,
-            lambda: RunState(run, codec_for(plugins), plugins, c.artifacts.text, joined=joined),
+            lambda: RunState(run, codec_for(plugins), plugins, c.artifacts.text, joined=origin.joined),
         )
         launch = self._launch(run, plugins, fresh=False, unsafe=unsafe, capacity=started.capacity, state=state)
         launch.lease = lease
         await launch.live.load()
         if launch.live.state.finished is None:
             await self._pins(launch, started)
+            if origin.forks and origin.forks[-1][1].substitute and await still_on_record(c.log, run):
+                launch.record = await self._on_record(launch, origin)
         return launch
 
     async def fork(self, request: ForkRequest, say: Callable[[str], None]) -> Launch:
@@ -398,18 +400,19 @@ class Launcher:
         await begin(c.log, run, where, planned.forked, codec, c.artifacts, c.tenant)
         launch = await self.resume(run, unsafe=request.unsafe)
         launch.fresh = True
-        if request.substitute:
-            launch.record = await self._on_record(launch, planned)
         return launch
 
-    async def _on_record(self, launch: Launch, planned: Plan) -> Callable[[], Awaitable[str]]:
+    async def _on_record(self, launch: Launch, origin: Descent) -> Callable[[], Awaitable[str]]:
         """What drives a fork on its parent's record; grades of scores that it takes over are taken over as well."""
+        from gome.kernel.forking import performing
         from gome.kernel.prerecorded import Prerecorded
 
         c = self.connection
+        forked = origin.forks[-1][1]
+        others = performing(forked, Descent(origin.root, origin.forks[:-1]).started, launch.plugins)
         known: dict[str, SubmissionGraded] = {}
         with contextlib.suppress(Forbidden):  # whoever may not read grades cannot take them over
-            for run, _ in await lineage(c.log, planned.forked.parent):
+            for run, _ in await lineage(c.log, forked.parent):
                 async for cause, grade in graded(c.vault, run):
                     known.setdefault(cause, grade)
         vaults = Vaults(c)
@@ -419,7 +422,7 @@ class Launcher:
                 grade = msgspec.structs.replace(grade, attempt=attempt or grade.attempt)
                 await vaults.of(launch.run, ours).record(grade)
 
-        record = Prerecorded(launch.live, planned.forked, take_over, planned.others)
+        record = Prerecorded(launch.live, forked, take_over, others)
         return lambda: record.perform(c.log)
 
     async def _pins(self, launch: Launch, started: RunStarted) -> None:

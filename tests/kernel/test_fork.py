@@ -27,7 +27,7 @@ from gome.events import (
 from gome.kernel.appender import Scribe
 from gome.kernel.discovery import codec_for
 from gome.kernel.errors import UnknownRun, UsageError
-from gome.kernel.fork import Descent, WholeLog, descent, lineage
+from gome.kernel.fork import Descent, WholeLog, descent, lineage, still_on_record
 from gome.kernel.forking import begin, place
 from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
@@ -380,3 +380,38 @@ async def test_what_the_parent_calls_off_later_does_not_end_the_record_unless_th
     else:
         assert why.startswith("the record of parent has no answer for ExecutionRequested of extra at event")
         assert sum(e.type == "AttemptAccepted" for e in await bench.events("child")) >= 3
+
+
+class _Dead(Exception):
+    """The process is gone."""
+
+
+async def test_a_fork_on_recorded_results_that_is_killed_anywhere_goes_on_with_the_record() -> None:
+    bench = Bench()
+    digest = await bench.record()
+    at = (await bench.ends("parent"))[4]
+    whole = await bench.fork("parent", at, "whole", substitute=True)
+    assert await Prerecorded(whole, whole.state.trajectory.forks[0], untaken).perform(bench.log) == ""
+    count = len([s async for s in bench.log.own.read("whole")])
+    for survived in range(1, count - 1):
+        run = f"killed{survived}"
+        live = await bench.fork("parent", at, run, substitute=True)
+        left = survived
+
+        def die(commit: object) -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise _Dead
+
+        live.observers.append(die)
+        with pytest.raises(_Dead):
+            await Prerecorded(live, live.state.trajectory.forks[0], untaken).perform(bench.log)
+        assert await still_on_record(bench.log, run)
+        again = await bench.opened(run)
+        assert await Prerecorded(again, again.state.trajectory.forks[0], untaken).perform(bench.log) == ""
+        assert state_digest(again.state) == digest
+        same = [
+            [(e.id, e.raw, e.ts, e.active) for e in (await bench.events(name))[at + 1 :]] for name in ("whole", run)
+        ]
+        assert same[0] == same[1] and (await bench.verify(run, toy.PLUGINS)).ok
