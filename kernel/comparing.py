@@ -72,12 +72,13 @@ async def parting(codec: Codec, one: Side, other: Side) -> Parting:
 
 
 def _equal(codec: Codec, a: Event, b: Event) -> bool:
-    """Whether two events say the same; of an intent that is what it asks for, not where in its run."""
-    if a.type != b.type:
-        return False
-    if a.raw == b.raw or not isinstance(a.payload, Intent):
-        return a.raw == b.raw
-    return codec.argument_digest_of(a.type, a.tv, a.raw) == codec.argument_digest_of(b.type, b.tv, b.raw)
+    """Whether two events say the same, by whatever version they were written; of an intent that is what it asks for,
+    not where in its run."""
+    if a.type != b.type or a.raw == b.raw:
+        return a.type == b.type
+    if isinstance(a.payload, Intent):
+        return codec.argument_digest_of(a.type, a.tv, a.raw) == codec.argument_digest_of(b.type, b.tv, b.raw)
+    return codec.canonical(a.type, a.tv, a.raw) == codec.canonical(b.type, b.tv, b.raw)
 
 
 async def _events(codec: Codec, side: Side) -> AsyncIterator[Event]:

@@ -9,8 +9,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gome.events import Artifact, Attempt, DataProfiled, Metric, SubmissionScored, Trajectory, digest_of
-from gome.kernel.comparing import Paired, paired
+from gome.events import (
+    CODEC,
+    ROOT,
+    Artifact,
+    Attempt,
+    DataProfiled,
+    Head,
+    Metric,
+    Payload,
+    SearchEnded,
+    StepPlanned,
+    SubmissionScored,
+    Trajectory,
+    digest_of,
+    event_id,
+)
+from gome.kernel.appender import Scribe
+from gome.kernel.comparing import Paired, Side, paired, parting
+from gome.kernel.log_memory import MemoryLog
+from gome.kernel.testing import MemoryArtifacts
 from tests.kernel import toy
 
 SCORES = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=8)
@@ -50,3 +68,24 @@ def test_scores_of_other_folds_partitions_or_attempts_are_not_paired() -> None:
     assert paired(one, trajectory([1.0, 2.0], partition=1), ("a1", "a1")) is None
     assert paired(one, trajectory([1.0, 2.0, 3.0]), ("a1", "a1")) is None
     assert paired(one, one, ("a1", "a9")) is None and paired(one, one, ("", "a1")) is None
+
+
+@pytest.mark.anyio
+async def test_what_an_older_version_wrote_without_a_later_field_is_the_same_course() -> None:
+    artifacts, step = MemoryArtifacts(), StepPlanned("a1", 0, 1)
+    log = MemoryLog()
+
+    async def record(run: str, last: Payload, *, older: bool) -> None:
+        ids = [event_id(ROOT, "client", i) for i in range(3)]
+        said = [CODEC.saying(id, p) for id, p in zip(ids, (toy.started(), step, last), strict=True)]
+        assert b',"context":""' in said[1].payload
+        if older:
+            said[1] = msgspec.structs.replace(said[1], payload=said[1].payload.replace(b',"context":""', b""))
+        await log.append(Scribe(run, CODEC, artifacts, "client").draft("control", "client", ROOT, said), Head(run))
+
+    await record("then", SearchEnded("done"), older=True)
+    await record("now", SearchEnded("done"), older=False)
+    await record("other", SearchEnded("given up"), older=False)
+    then, now, other = (Side(run, log, artifacts.text) for run in ("then", "now", "other"))
+    assert (await parting(CODEC, then, now)).same and (await parting(CODEC, then, now)).shared == 3
+    assert (await parting(CODEC, then, other)).shared == 2
