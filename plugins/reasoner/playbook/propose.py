@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
 
@@ -53,6 +54,9 @@ class Candidate:
     scores: Scores
     value: float
     pipeline: Pipeline
+
+
+Lawful = TypeVar("Lawful", "Candidate", "Legal")
 
 
 def ideas_for(facts: Facts, challenges: tuple[Challenge, ...]) -> list[Idea]:
@@ -166,17 +170,41 @@ def candidates(
     return sorted(found.values(), key=lambda c: (-c.scores.total, -c.value, c.key))
 
 
+def _apt(facts: Facts) -> frozenset[str]:
+    """The moves that a step may make at all: repairs of what is broken, crossings where a solution is to be crossed,
+    drafts where there is nothing yet, all others elsewhere."""
+    if facts.broken:
+        return frozenset({"repair"})
+    if facts.partners:
+        return frozenset({"cross"})
+    usual = frozenset(m.name for m in MOVES) - {"draft", "repair", "cross"}
+    return usual if facts.parent else frozenset({"draft"})
+
+
+def _by_kind(facts: Facts, ranked: list[Candidate]) -> list[Candidate]:
+    """What the kind of step asks for comes before everything else that could be done."""
+    wanted = ranked
+    if facts.partners:
+        wanted = [c for c in ranked if c.idea.move == "cross"]
+    elif facts.tried:  # a lineage that has come to a halt wants another kind of change, not one more setting
+        wanted = [c for c in ranked if c.idea.move not in {*facts.tried, "tune"}]
+    return wanted or ranked
+
+
 def undiagnosed(context: ReasonContext, facts: Facts) -> Proposal | None:
     """Return one legal idea, drawn in proportion to its prior alone: gain times chance."""
     facts = without_diagnostics(facts)
-    moves = [m for m in MOVES if (m.name == "draft") == (not facts.parent)]
+    moves = [m for m in MOVES if m.name in _apt(facts)]
     ideas = [idea for move in moves for idea in move.ideas(facts)]
     found = list(legal(context, facts, ideas, wait=True)) or list(legal(context, facts, ideas, wait=False))
     found = found or list(legal(context, replace(facts, heavy=()), ideas, wait=False))
+    if not found and facts.partners:  # whatever could be crossed has been: then it is a step like any other
+        return undiagnosed(context, replace(facts, partners=()))
     if facts.step_kind == "merge":
         found = [one for one in found if one.idea.move == "join"] or found
     if not found:
         return None
+    found = [_standing_alone(one) for one in found] if facts.stand_in else found
     idea = context.draw.weighted(found, [one.idea.gain * one.idea.chance for one in found], "idea").idea
     hypothesis = Hypothesis(
         statement=idea.statement,
@@ -188,6 +216,11 @@ def undiagnosed(context: ReasonContext, facts: Facts) -> Proposal | None:
         expected_gain=float(f"{idea.gain * idea.chance * (facts.error or 0.0):.6g}"),
     )
     return Proposal(hypothesis)
+
+
+def _standing_alone(one: Lawful) -> Lawful:
+    """The same with its change said as a whole pipeline: what it was a change of is not the step's parent."""
+    return replace(one, idea=replace(one.idea, change={"pipeline": to_spec(one.pipeline)}))
 
 
 def _carried_over(candidate: Candidate, base: str, lead: float) -> Candidate:
@@ -248,6 +281,9 @@ def propose(context: ReasonContext) -> Proposal | None:
             )
     if not ranked:
         return None
+    ranked = _by_kind(facts, ranked)
+    if facts.stand_in:
+        ranked = [_standing_alone(c) for c in ranked]
     best = ranked[0]
     answered = [c for c in challenges if c.name == best.idea.problem]
     rest = [c for c in challenges if c.name != best.idea.problem]
