@@ -43,6 +43,17 @@ STEPS = 30
 FAILURES = ("time", "memory", "data", "numeric", "contract", "import")
 
 
+SCOPES_OF = {
+    "draft": "mlmaster.draft",
+    "improve": "aide.improve",
+    "debug": "mlevolve.debug",
+    "crossover": "aira.crossover",
+    "evolution": "mlevolve.evolution",
+    "fusion": "mlevolve.fusion",
+}
+"""What a step of each kind is shown, of every search something."""
+
+
 @dataclass
 class Tree:
     """Attempts that are known to have ended, which of them have a score, and how many were planned."""
@@ -89,7 +100,7 @@ def _decide(state: Tree, event: Event, draw: Draw) -> Sequence[Payload]:
     name = f"a{state.planned + 1}"
     return [
         StepPlanned(
-            name, trace=state.planned % 4, step=1, kind=kind, parent=parent, parents=others, context=f"mlevolve.{kind}"
+            name, trace=state.planned % 4, step=1, kind=kind, parent=parent, parents=others, context=SCOPES_OF[kind]
         )
     ]
 

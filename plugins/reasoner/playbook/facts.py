@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from gome.kernel.reasoning import ReasonContext
 from gome.plugins.reasoner.playbook.columns import ColumnFacts, read_columns
 from gome.plugins.reasoner.playbook.fitted import MemberFacts, completed, library_of, members_of
 from gome.plugins.reasoner.playbook.pipelines import Spec, known_keys, pending_members, pipeline_of
-from gome.plugins.reasoner.playbook.sight import in_sight
+from gome.plugins.reasoner.playbook.sight import everything, in_sight
 
 RESERVE = 0.2
 """Share of the budget that belongs to the final selection."""
@@ -171,11 +172,11 @@ def rebased(facts: Facts, context: ReasonContext) -> Facts | None:
     )
 
 
-def _standing_in(trajectory: Trajectory, parent: Attempt | None) -> Attempt | None:
+def _standing_in(attempts: Mapping[str, Attempt], parent: Attempt | None) -> Attempt | None:
     """What a step builds on: its parent, or, where that ended without a pipeline, its nearest ancestor with one."""
     found = parent
     while found and found.scored is None and pipeline_of(found) is None and found.parent != found.id:
-        found = trajectory.attempts.get(found.parent)
+        found = attempts.get(found.parent)
     return found or parent
 
 
@@ -211,7 +212,7 @@ def _partners(context: ReasonContext, library: tuple[MemberFacts, ...]) -> tuple
 def read_facts(context: ReasonContext) -> Facts:
     """Turn what a reasoner is shown into facts."""
     trajectory, task, profile, attempt = context.trajectory, context.task, context.profile, context.attempt
-    parent = _standing_in(trajectory, context.parent)
+    parent = _standing_in(everything(context), context.parent)
     base = pipeline_of(parent) if parent else None
     greater = task.metric.greater_is_better
     score = parent.score if parent else None
@@ -266,7 +267,7 @@ def read_facts(context: ReasonContext) -> Facts:
         members=members,
         diagnostics=parent.diagnostics if parent else {},
         library=library,
-        known=known_keys(trajectory, seen),
+        known=known_keys(everything(context), seen if context.scope.others == "all" else None),
         heads=tuple((name, spec) for _, name, spec in heads),
         room=room,
         weight_limit=weight_limit,
@@ -275,7 +276,7 @@ def read_facts(context: ReasonContext) -> Facts:
         seed_noise=_spread([s.score for s in repeats]),
         fold_count=trajectory.profiled.fold_count if trajectory.profiled else 5,
         openers=openers,
-        pending=pending_members(trajectory),
+        pending=pending_members(everything(context).values()),
         heavy=tuple(reversed(heavy)),
         broken=broken,
         partners=_partners(context, library),
