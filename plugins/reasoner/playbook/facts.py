@@ -119,6 +119,11 @@ class Facts:
         return tuple(c for c in self.columns if c.kind == kind)
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the parent's members."""
+        return tuple(m.key for m in self.members)
+
+    @property
     def regression(self) -> bool:
         """Whether numbers are predicted."""
         return self.kind == "regression"
@@ -300,6 +305,8 @@ def without_diagnostics(facts: Facts) -> Facts:
         fold_scores=(),
         rejected_in_a_row=0,
         seed_noise=0.0,
+        broken=replace(facts.broken, reason="") if facts.broken else None,
+        partners=tuple(replace(p, members=plain(p.members)) for p in facts.partners),
     )
 
 

@@ -73,9 +73,20 @@ def _idea(facts: Facts, broken: Broken, way: str, said: tuple[str, str], change:
 def repair(facts: Facts) -> Iterator[Idea]:
     """All repairs of the broken solution that the step builds on; nothing where it is sound."""
     if broken := facts.broken:
+        yield from _mended(facts, broken)
         yield from _lighter(facts, broken, broken.failure in HEAVY)
         yield from _safer(facts, broken, broken.failure not in HEAVY)
         yield from _afresh(facts, broken)
+
+
+def _mended(facts: Facts, broken: Broken) -> Iterator[Idea]:
+    """The same program without the fault that broke it."""
+    members = _members(facts)
+    faulty = [m["model"]["family"] for m in members if m.get("fault") == "crash"]
+    if faulty:
+        sound = [{k: v for k, v in m.items() if k != "fault" or v != "crash"} for m in members]
+        why = f"{len(faulty)} of its {len(members)} members break where they are fitted, by a slip in the program"
+        yield _idea(facts, broken, "mend", (f"mend its {', '.join(faulty)}", why), {"members": sound}, True)
 
 
 def _lighter(facts: Facts, broken: Broken, apt: bool) -> Iterator[Idea]:
