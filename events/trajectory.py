@@ -32,11 +32,11 @@ BASELINE = "baseline"
 
 class Attempt(Struct):
     """Hypothesis, code, executions, score, feedback and verdict of one step. `accepted` is None while undecided.
-    `code` is its latest program, `versions` are all of them, oldest first, `faults` what was wrong with each that was
-    repaired; `reviews` and `executions` (debug and full ones) are those of every version. `failure` and `reason` are of
-    the last thing that went wrong, and empty again once a version has been scored. `score` is the full execution's
-    validation score; `repeats` are further scores on other partitions or seeds. `money` is in USD, None when a price
-    was unknown."""
+    `context` names the scope that its reasoner was shown. `code` is its latest program, `versions` are all of them,
+    oldest first, `faults` what was wrong with each that was repaired; `reviews` and `executions` (debug and full ones)
+    are those of every version. `failure` and `reason` are of the last thing that went wrong, and empty again once a
+    version has been scored. `score` is the full execution's validation score; `repeats` are further scores on other
+    partitions or seeds. `money` is in USD, None when a price was unknown."""
 
     id: str
     trace: int = 0
@@ -45,6 +45,7 @@ class Attempt(Struct):
     stage: str = "draft"
     parent: str = ""
     parents: tuple[str, ...] = ()
+    context: str = ""
     planned_at: float = 0.0
     ended_at: float = 0.0
     recollections: tuple[Recollection, ...] = ()
@@ -266,6 +267,7 @@ def _planned(t: Trajectory, e: Event, p: StepPlanned) -> None:
         stage=p.stage,
         parent=p.parent,
         parents=p.parents,
+        context=p.context,
         planned_at=e.active,
         seq=e.seq,
         number=len(t.attempts) + 1,

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from gome.events import CompletionRole
+from gome.events.scope import Reach
 
 Share = Literal["none", "schema", "sample"]
 """What prompts may hold of the data: the task's text and metric only; also column names, types and aggregates; also a
@@ -23,10 +24,17 @@ few rows."""
 class LoopSettings(Struct, frozen=True):
     """`diagnosis`: reasoners name challenges with evidence and score hypotheses; without it one change is asked for
     directly. `memory`: what other steps gained is recalled; without it a reasoner sees the solution it improves on and
-    the failures since."""
+    the failures since. `shared`: memory spans all traces (the branches of a tree); without it a step remembers its own
+    trace only."""
 
     diagnosis: bool = True
     memory: bool = True
+    shared: bool = True
+
+    @property
+    def reach(self) -> Reach:
+        """How far memory reaches."""
+        return "none" if not self.memory else "shared" if self.shared else "own"
 
 
 class Price(Struct, frozen=True):

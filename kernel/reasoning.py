@@ -49,6 +49,7 @@ from gome.events import (
     Task,
     Trajectory,
 )
+from gome.events.scope import EVERYTHING, Scope, cut, material, scope_of
 from gome.kernel.completing import Completer
 from gome.kernel.errors import PluginError
 from gome.kernel.loop import CompletionSettings, LoopSettings, completion_settings, loop_settings
@@ -84,6 +85,10 @@ class ReasonContext:
     `parent` the attempt it builds on, `profile` the profile of the data (see `DataProfiled`), `recollections` what
     the success memory found worth knowing, `budget_used` the share of the budget in [0, 1] (by time or steps).
     `settings` is the reasoner's own table, `loop` says what the profile has switched off for all reasoners.
+
+    The search names the scope of a step; `trajectory`, `parent` and `recollections` hold what that scope shows (see
+    `gome.events.scope`; for the gradient everything). `programs` are all attempts of the run as material: what was
+    fitted may be blended and what exists need not be proposed again, whatever the scope.
     """
 
     task: Task
@@ -98,6 +103,10 @@ class ReasonContext:
     call: Callable[[Intent], Awaitable[Payload]]
     loop: LoopSettings = field(default_factory=LoopSettings)
     completion: CompletionSettings = field(default_factory=CompletionSettings)
+    scope: Scope = EVERYTHING
+    programs: Sequence[Attempt] = ()
+    remembered: Callable[[], str] | None = None
+    """Digest of the success memory of the whole run; nothing that a reasoner needs."""
 
     @property
     def complete(self) -> Completer:
@@ -107,15 +116,16 @@ class ReasonContext:
 
     async def recall(self, candidates: Sequence[str], *, limit: int = 3) -> Sequence[Recollection]:
         """Ask the success memory what is worth knowing for some candidate hypotheses, at most `limit` attempts, most
-        relevant first; empty where the loop works without memory."""
-        if not self.loop.memory:
+        relevant first; empty where the loop works without memory, or the scope has none across branches."""
+        if not self.loop.memory or not self.scope.recall:
             return ()
+        digest = self.remembered() if self.remembered else SuccessMemory.of(self.trajectory).digest
         asked = RecallRequested(
             attempt=self.attempt.id,
             trace=self.attempt.trace,
             parent=self.attempt.parent,
             position=self.trajectory.seq,
-            memory=SuccessMemory.of(self.trajectory).digest,
+            memory=digest,
             query=" ".join(candidates)[:600],
             queries=tuple(candidates),
             limit=limit,
@@ -159,22 +169,31 @@ def shown(
     settings: dict[str, Any],
     call: Callable[[Intent], Awaitable[Payload]],
 ) -> ReasonContext:
-    """What a reasoner is shown about an attempt of a trajectory."""
+    """What a reasoner is shown about an attempt of a trajectory. Raises `PluginError` for a scope that nobody knows."""
     found = trajectory.attempts[attempt]
     loop = loop_settings(started.settings)
+    try:
+        scope = scope_of(found.context)
+    except ValueError as error:
+        raise PluginError(f"the search has planned {attempt} badly: {error}") from None
+    recollections = found.recollections if loop.memory and scope.recall else ()
+    view = cut(trajectory, found, memory=loop.reach, recalled=recollections)
     return ReasonContext(
         task=started.task,
         profile=trajectory.profiled.profile if trajectory.profiled else {},
-        trajectory=trajectory,
+        trajectory=view,
         attempt=found,
-        parent=trajectory.attempts.get(found.parent),
-        recollections=found.recollections if loop.memory else (),
+        parent=view.attempts.get(found.parent),
+        recollections=recollections,
         budget_used=trajectory.budget_share(),
         draw=draw,
         settings=settings,
         call=call,
         loop=loop,
         completion=completion_settings(started.settings),
+        scope=scope,
+        programs=material(trajectory, found),
+        remembered=lambda: SuccessMemory.of(trajectory).digest,
     )
 
 

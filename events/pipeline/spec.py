@@ -38,6 +38,7 @@ from gome.events.pipeline.models import (
 VOCABULARY = 1
 """Counts incompatible changes of meaning; part of every key."""
 
+Fault = Literal["none", "crash", "noise"]
 TargetTransform = Literal["none", "log1p", "yeo_johnson", "quantile_normal"]
 
 
@@ -46,7 +47,9 @@ class Member(Closed, frozen=True):
 
     `encoding` None means the family's own (`default_encoding`). `target` transforms the target of a regression before
     fitting, predictions are transformed back. `bag` averages that many model seeds per fold. `temperature` rescales
-    the class probabilities by one number, cross-fitted over the folds.
+    the class probabilities by one number, cross-fitted over the folds. `fault` is one that the program is to have, for
+    experiments with reasoners that are weak on purpose: `crash` breaks the fit, `noise` deals a quarter of the training
+    targets anew. The program says so.
     """
 
     model: AnyModel = Booster()
@@ -55,6 +58,7 @@ class Member(Closed, frozen=True):
     target: TargetTransform = "none"
     bag: Annotated[int, Meta(ge=1, le=20)] = 1
     temperature: bool = False
+    fault: Fault = "none"
 
 
 class Blend(Closed, frozen=True):

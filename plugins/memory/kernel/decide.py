@@ -1,6 +1,7 @@
 """When to recall: once per planned step, with the trace's latest idea as the question. Pure.
 
-Where the loop works without memory, the answer is given at once and is empty, so that reasoners need not know.
+Where the loop works without memory, and for steps whose scope has none across branches, the answer is given at once and
+is empty, so that reasoners need not know.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from gome.events import (
     SubmissionScored,
 )
 from gome.events.memory import SuccessMemory
+from gome.events.scope import SCOPES
 from gome.kernel.loop import loop_settings
 from gome.plugins.memory.kernel.settings import Settings, read_settings
 
@@ -97,7 +99,8 @@ def decide(state: Recalling, event: Event, draw: Draw) -> Sequence[Payload]:
 
 
 def _recall(state: Recalling, step: StepPlanned) -> Payload:
-    if not state.remembers:
+    scope = SCOPES.get(step.context)  # of one that nobody knows the reasoner's proposal tells
+    if not state.remembers or scope is None or not scope.recall:
         return MemoryRecalled(attempt=step.attempt)
     return RecallRequested(
         attempt=step.attempt,

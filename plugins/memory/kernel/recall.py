@@ -17,6 +17,7 @@ from anyio import to_thread
 
 from gome.events import Cost, Draw, Event, MemoryRecalled, RecallRequested, Recollection, Task, Trajectory
 from gome.events.memory import Memory, SuccessMemory
+from gome.events.scope import Reach
 from gome.kernel.errors import GomeError
 from gome.kernel.loop import completion_settings, loop_settings
 from gome.kernel.plugin import Context, FinishedRun, Result
@@ -47,14 +48,16 @@ class _Entry:
 async def recall(event: Event, ctx: Context) -> Result:
     """Perform a `RecallRequested`."""
     asked = cast(RecallRequested, event.payload)
-    if not loop_settings(ctx.started.settings).memory:
+    loop = loop_settings(ctx.started.settings)
+    if not loop.memory:
         return Result(MemoryRecalled(attempt=asked.attempt))
     settings = read_settings(ctx.settings)
-    others, missing = await _others(ctx) if settings.across else ((), "")
+    others, missing = await _others(ctx) if settings.across and loop.shared else ((), "")
     if settings.embedder == "endpoint" and completion_settings(ctx.started.settings).share == "none":
         settings = msgspec.structs.replace(settings, embedder="hashed")
         missing = "; ".join(filter(None, (missing, UNSHARED)))
-    said, cost = await to_thread.run_sync(work, asked, ctx.trajectory, settings, ctx.started.task, others, ctx.draw)
+    task, reach = ctx.started.task, loop.reach
+    said, cost = await to_thread.run_sync(work, asked, ctx.trajectory, settings, task, others, ctx.draw, reach)
     if missing:
         said = msgspec.structs.replace(said, notice="; ".join(filter(None, (missing, said.notice))))
     if said.notice and (ctx.run, said.notice) not in _noticed:
@@ -80,9 +83,13 @@ def work(
     task: Task,
     elsewhere: Sequence[FinishedRun],
     draw: Draw,
+    reach: Reach = "shared",
 ) -> tuple[MemoryRecalled, Cost | None]:
-    """The whole work of a recall; blocks."""
+    """The whole work of a recall, over the step's own trace only where memory reaches no further; blocks."""
     memory = SuccessMemory.of(trajectory)
+    if reach == "own":
+        memory.successes = [m for m in memory.successes if m.trace == asked.trace]
+        memory.failures = [m for m in memory.failures if m.trace == asked.trace]
     questions = list(asked.queries or (asked.query,))
     own = [m for m in memory.successes if m.score is not None or settings.rule == "robust"]
     told = [m for m in memory.failures if m.statement and m.failure not in SILENT]

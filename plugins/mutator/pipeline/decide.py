@@ -30,6 +30,7 @@ from gome.events import (
 from gome.events.pipeline import apply_change, member_key, needs_torch, to_spec
 from gome.events.task import Task
 from gome.kernel.plugin import Plugin
+from gome.plugins.mutator.pipeline.faults import RENDERER_OF_FAULTS, faulty, with_faults
 from gome.plugins.mutator.pipeline.partial import RENDERER_OF_PARTIAL, suits, with_partial_scores
 from gome.plugins.mutator.pipeline.render import RENDERER, estimate_seconds, render
 
@@ -114,9 +115,11 @@ def _written(state: State, task: Task, proposed: HypothesisProposed) -> CodeWrit
         if needs_torch(pipeline) and state.environment and not state.environment.get("torch"):
             raise ValueError("family 'network' needs torch, which is not installed where programs run")
         program = render(pipeline, task)
-        partial = state.settings.partial_scores and suits(pipeline)
-        if partial:
-            program = with_partial_scores(program)
+        renderer = RENDERER
+        if faulty(pipeline):
+            program, renderer = with_faults(program, pipeline), RENDERER_OF_FAULTS
+        elif state.settings.partial_scores and suits(pipeline):
+            program, renderer = with_partial_scores(program), RENDERER_OF_PARTIAL
     except ValueError as err:
         return CodeRejected(attempt=attempt, reason=str(err))
     text = Text.of(program)
@@ -128,7 +131,7 @@ def _written(state: State, task: Task, proposed: HypothesisProposed) -> CodeWrit
         digest=text.digest,
         spec=to_spec(pipeline),
         trusted=True,
-        renderer=RENDERER_OF_PARTIAL if partial else RENDERER,
+        renderer=renderer,
         members=tuple(member_key(m) for m in pipeline.members),
         estimate_seconds=estimate_seconds(pipeline, task, state.folds),
     )

@@ -1,9 +1,10 @@
 """One hypothesis for a step: diagnosis, hypotheses, choice, sketch, in this order; shorter for merges and ablations.
 
 A call that gives nothing usable costs as little as possible: without a critique the hypotheses stay, without a choice
-the ranking decides, without a sketch (C7) the hypothesis itself is the plan. A merge (C17) asks for ways to join the
-accepted ideas of several traces and takes the best by its scores. Without structured reasoning (`loop.diagnosis =
-false`) one call goes from what is known to the change. Errors of the endpoint are left to the caller.
+the ranking decides, without a sketch (C7) the hypothesis itself is the plan. A merge (C17), like any step with further
+parents, asks for ways to join the ideas of several solutions and takes the best by its scores. Without structured
+reasoning (`loop.diagnosis = false`) one call goes from what is known to the change. Errors of the endpoint are left to
+the caller.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from gome.plugins.reasoner.gome.render import Block, Listing, Section
 from gome.plugins.reasoner.gome.replies import Change, Merges, Sketch
 from gome.plugins.reasoner.gome.situation import Situation
 
+JOINS = ("merge", "crossover", "fusion")
+"""Kinds of steps that join what several solutions have."""
 TOGETHER = 4
 """Accepted changes of another solution that a merge is shown."""
 
@@ -33,7 +36,7 @@ async def propose(situation: Situation) -> Proposal:
     """Return the hypothesis for a step with the diagnosis behind it and the ones that were passed over."""
     if not situation.context.loop.diagnosis:
         return await _change(situation)
-    if situation.attempt.kind == "merge" and situation.attempt.parents:
+    if situation.attempt.kind in JOINS and situation.attempt.parents:
         return await _merge(situation)
     # Whoever repairs a failed attempt has to look at what happened, however little that is.
     m = 0 if situation.attempt.kind == "debug" else multiplier(*situation.tally())

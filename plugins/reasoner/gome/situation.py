@@ -89,8 +89,15 @@ class Situation:
         return self.context.completion.share
 
     @property
+    def narrow(self) -> bool:
+        """Whether the search shows the step less than everything; what it shows is told of whatever branch it is."""
+        return self.context.scope.others != "all"
+
+    @property
     def root(self) -> bool:
-        """Whether the step's trace has nothing accepted yet."""
+        """Whether there is nothing yet to improve on: nothing accepted on the step's trace."""
+        if self.narrow:
+            return self.context.parent is None
         return self.context.trajectory.head(self.attempt.trace) is None
 
     @property
@@ -103,9 +110,10 @@ class Situation:
         return "ensemble" if used > self.settings.ensemble_from and not self.root else "improve"
 
     def ended(self) -> list[Attempt]:
-        """Attempts of the step's trace that have been judged, oldest first."""
-        found = [a for a in self.context.trajectory.attempts.values() if a.trace == self.attempt.trace]
-        return [a for a in found if a.accepted is not None and a.id != self.attempt.id]
+        """Attempts of the step's trace that have been judged, oldest first; in a narrow scope those that it shows."""
+        found = self.context.trajectory.attempts.values()
+        near = [a for a in found if self.narrow or a.trace == self.attempt.trace]
+        return [a for a in near if a.accepted is not None and a.id != self.attempt.id]
 
     def tally(self) -> tuple[int, int]:
         """How many attempts of the trace were accepted, and how many ended otherwise."""
@@ -115,14 +123,20 @@ class Situation:
 
     def successes(self) -> list[Attempt]:
         """Accepted attempts of the trace before the one that is built on, oldest first; none where the loop works
-        without memory."""
+        without memory. In a narrow scope whatever it shows that has a score, beside the parents."""
         if not self.context.loop.memory:
             return []
+        if self.narrow:
+            parents = {self.attempt.parent, *self.attempt.parents}
+            return [a for a in self.ended() if a.scored and a.id not in parents][-ENTRIES:]
         return [a for a in self.ended() if a.accepted and a.id != self.attempt.parent][-ENTRIES:]
 
     def failures(self) -> list[Attempt]:
-        """What has not been accepted since the last acceptance on the trace, oldest first."""
+        """What has not been accepted since the last acceptance on the trace, oldest first. In a narrow scope whatever
+        it shows that failed, beside the parent."""
         ended = self.ended()
+        if self.narrow:
+            return [a for a in ended if not a.scored and a.id != self.attempt.parent][-ENTRIES:]
         last = max((i for i, a in enumerate(ended) if a.accepted), default=-1)
         return ended[last + 1 :][-ENTRIES:]
 
@@ -144,14 +158,17 @@ class Situation:
     def sections(self, more: Mapping[str, Section]) -> dict[str, Section]:
         """The sections that any prompt about this step may use, and `more`, most important first."""
         parent = self.context.parent
+        good, bad = "Accepted on this trace before that", "Not accepted since"
+        if self.narrow:
+            good, bad = "Other attempts, with their scores", "Other attempts, which failed"
         found: dict[str, Section] = {
             **task_sections(self.context.task, self.context.profile, self.share, self.table),
             "scenario": Block("Analysis of the task, made before", self.scenario, "markdown"),
             "program": Block("The present program", program_of(parent), "python"),
             "standing": Block("How the present program stands", self.standing(parent)),
             "siblings": Listing("What the other traces try", self.siblings()),
-            "successes": Listing("Accepted on this trace before that", [self.story(a) for a in self.successes()]),
-            "failures": Listing("Not accepted since", [self.story(a) for a in self.failures()]),
+            "successes": Listing(good, [self.story(a) for a in self.successes()]),
+            "failures": Listing(bad, [self.story(a) for a in self.failures()]),
             **more,
         }
         return {name: found[name] for name in WEIGHTS if name in found}
@@ -166,6 +183,8 @@ class Situation:
         if self.share != "none" and attempt.diagnostics:
             told = json.dumps(steady(attempt.diagnostics), ensure_ascii=False, sort_keys=True, default=str)
             lines.append(f"diagnostics: {told}")
+        if self.share != "none" and attempt.scored is None and attempt.execution and attempt.execution.error:
+            lines.append(f"how it ended: {attempt.execution.error[-1500:]}")
         return "\n".join(lines)
 
     def facts(self) -> dict[str, Any]:

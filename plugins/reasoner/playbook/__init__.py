@@ -3,12 +3,14 @@
 It reads diagnostics and the profile of the data (`facts`, `columns`), names what holds the solution back (`diagnose`),
 asks its catalogue of moves for changes (`moves`, `bundles`, `families`), weighs them by what was learnt in this run
 (`believe`), and proposes the best that is new and affordable (`propose`). `reflect` says what an attempt has taught.
-It is asked for one proposal at a time, so that no two traces get the same program.
+For experiments `strength` makes it reason worse on purpose. It is asked for one proposal at a time, so that no two
+traces get the same program.
 """
 
 from __future__ import annotations
 
 from gome.kernel.reasoning import Feedback, Proposal, ReasonContext, as_plugin
+from gome.plugins.reasoner.playbook.settings import Settings
 
 
 class Playbook:
@@ -33,6 +35,7 @@ plugin = as_plugin(
     summary="diagnoses by numbers, proposes moves of a playbook, learns from what they gained; needs no model",
     one_at_a_time=True,
     default=True,
+    settings=Settings,
     modules=("gome.plugins.reasoner.playbook",),
 )
 """What the entry point names."""

@@ -83,11 +83,15 @@ def _evidence(attempt: Attempt, context: ReasonContext, weight: float, foreign: 
 
 def evidence(context: ReasonContext) -> list[Evidence]:
     """Return what may be learnt from: this trace's attempts, and those of other traces and runs as far as the memory
-    recalled them."""
+    recalled them. Where the search narrows the scope of a step: what that shows, of whatever branch."""
     attempts, trace = context.trajectory.attempts, context.attempt.trace
-    own = [a for a in in_sight(context) if a.trace == trace and (context.loop.memory or not a.accepted)]
+    if context.scope.others == "all":
+        own = [a for a in in_sight(context) if a.trace == trace and (context.loop.memory or not a.accepted)]
+        told = [r for r in context.recollections if r.attempt in attempts and attempts[r.attempt].trace != trace]
+    else:
+        told = [r for r in context.recollections if r.attempt in attempts]
+        own = [a for name, a in attempts.items() if name not in {r.attempt for r in told}]
     found = [_evidence(a, context, 1.0, False) for a in own]
-    told = [r for r in context.recollections if r.attempt in attempts and attempts[r.attempt].trace != trace]
     top = max((r.weight for r in told), default=1.0) or 1.0
     for r in told:
         found.append(_evidence(attempts[r.attempt], context, 0.4 + 0.5 * r.weight / top, True))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gome.events import Challenge
 from gome.plugins.reasoner.playbook.bundles import bundles
-from gome.plugins.reasoner.playbook.facts import Facts, error_of
+from gome.plugins.reasoner.playbook.facts import Broken, Facts, error_of
 from gome.plugins.reasoner.playbook.families import LARGE, TREES
 from gome.plugins.reasoner.playbook.fitted import MemberFacts
 
@@ -18,9 +18,12 @@ ENSEMBLE_FROM = 0.3
 
 def diagnose(facts: Facts) -> tuple[Challenge, ...]:
     """Return the challenges, weightiest first; ties in a fixed order."""
+    if facts.broken:
+        return (_broken(facts.broken),)
     if not facts.parent:
-        return (_start(facts),)
-    found = [c for m in facts.members[:6] for c in _of_member(facts, m)]
+        return (*_partners(facts), _start(facts))
+    found = _partners(facts)
+    found += [c for m in facts.members[:6] for c in _of_member(facts, m)]
     found += _of_data(facts)
     found += _of_blend(facts)
     found += _of_scorer(facts)
@@ -31,6 +34,19 @@ def diagnose(facts: Facts) -> tuple[Challenge, ...]:
         if old is None or challenge.weight > old.weight:
             merged[challenge.name] = challenge
     return tuple(sorted(merged.values(), key=lambda c: (-c.weight, c.name)))
+
+
+def _broken(broken: Broken) -> Challenge:
+    happened = f"failed ({broken.failure})" if broken.failure else "failed"
+    said = f": {broken.reason}" if broken.reason else ""
+    return Challenge("does not run", f"{broken.attempt} {happened} before it had a score{said}", 1.0)
+
+
+def _partners(facts: Facts) -> list[Challenge]:
+    if not facts.partners:
+        return []
+    scores = ", ".join(f"{p.attempt} ({'no score' if p.score is None else f'{p.score:.5g}'})" for p in facts.partners)
+    return [Challenge("another solution", f"The step is to take up {facts.metric} of other solutions: {scores}.", 1.0)]
 
 
 def _start(facts: Facts) -> Challenge:

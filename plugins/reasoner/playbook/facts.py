@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gome.events import Trajectory
+from gome.events import Attempt, Trajectory
 from gome.events.pipeline import Pipeline, to_spec
 from gome.kernel.reasoning import ReasonContext
 from gome.plugins.reasoner.playbook.columns import ColumnFacts, read_columns
 from gome.plugins.reasoner.playbook.fitted import MemberFacts, completed, library_of, members_of
 from gome.plugins.reasoner.playbook.pipelines import Spec, known_keys, pending_members, pipeline_of
-from gome.plugins.reasoner.playbook.sight import in_sight
+from gome.plugins.reasoner.playbook.sight import everything, in_sight
 
 RESERVE = 0.2
 """Share of the budget that belongs to the final selection."""
-
-
+CROSSINGS = ("crossover", "fusion")
+"""Kinds of steps whose further parents are joined with the parent, or with each other."""
+LINEAGE = 10
+"""Steps of its lineage that an evolution looks back on."""
 TOO_MUCH = ("time", "memory")
 """Failures that say that a program asked for more than there is."""
 
@@ -37,12 +40,35 @@ class TooHeavy:
 
 
 @dataclass(frozen=True)
+class Broken:
+    """The attempt that a step repairs: it ended without a score. `failure` is the class of its failure, `reason` what
+    was said of it."""
+
+    attempt: str
+    failure: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A further parent of a step: its specification, score and fitted members."""
+
+    attempt: str
+    spec: Spec
+    score: float | None
+    members: tuple[MemberFacts, ...]
+
+
+@dataclass(frozen=True)
 class Facts:
     """All that is known when a step is asked for. `parent` is the specification built on (empty for a draft), `members`
     the parent's members with their facts, `library` every member fitted so far, best first, `known` the keys of the
     pipelines proposed so far (both as far as they are in sight). `room` counts the CPU seconds that a step may still
     cost, `weight_limit` the seconds that a whole pipeline may take to refit (final selection runs it several times).
-    `heavy` are the trace's pipelines that ran out of time or memory since it last accepted one.
+    `heavy` are the trace's pipelines that ran out of time or memory since it last accepted one. `broken` is the attempt
+    to repair, `partners` the further parents of a crossing, `tried` the moves on the way to the parent, nearest first.
+    `many` says that the search may want more first drafts than there are families to open a trace with.
+    `stand_in` names the ancestor whose solution is built on where the parent has none.
     """
 
     task: str
@@ -78,6 +104,11 @@ class Facts:
     base: str = ""
     pending: frozenset[str] = frozenset()
     heavy: tuple[TooHeavy, ...] = ()
+    broken: Broken | None = None
+    partners: tuple[Partner, ...] = ()
+    tried: tuple[str, ...] = ()
+    stand_in: str = ""
+    many: bool = False
 
     def column(self, name: str) -> ColumnFacts | None:
         """Facts about one column, None if there is no such column."""
@@ -86,6 +117,11 @@ class Facts:
     def kinds(self, kind: str) -> tuple[ColumnFacts, ...]:
         """Columns of one kind."""
         return tuple(c for c in self.columns if c.kind == kind)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys of the parent's members."""
+        return tuple(m.key for m in self.members)
 
     @property
     def regression(self) -> bool:
@@ -141,10 +177,47 @@ def rebased(facts: Facts, context: ReasonContext) -> Facts | None:
     )
 
 
+def _standing_in(attempts: Mapping[str, Attempt], parent: Attempt | None) -> Attempt | None:
+    """What a step builds on: its parent, or, where that ended without a pipeline, its nearest ancestor with one."""
+    found = parent
+    while found and found.scored is None and pipeline_of(found) is None and found.parent != found.id:
+        found = attempts.get(found.parent)
+    return found or parent
+
+
+def _broken(parent: Attempt | None) -> Broken | None:
+    """The parent, if it ended without a score and yet has a program; one that was merely stopped as hopeless runs."""
+    if parent is None or parent.scored is not None or parent.rule == "hopeless" or pipeline_of(parent) is None:
+        return None
+    return Broken(parent.id, parent.failure, parent.reason.strip()[:300])
+
+
+def _lineage(trajectory: Trajectory, parent: Attempt | None) -> tuple[str, ...]:
+    """The moves that led to the parent, nearest first."""
+    found: list[str] = []
+    while parent and len(found) < LINEAGE:
+        if parent.hypothesis and parent.hypothesis.move:
+            found.append(parent.hypothesis.move.partition("@")[0].partition(":")[0])
+        parent = trajectory.attempts.get(parent.parent)
+    return tuple(found)
+
+
+def _partners(context: ReasonContext, library: tuple[MemberFacts, ...]) -> tuple[Partner, ...]:
+    attempt, attempts = context.attempt, context.trajectory.attempts
+    if attempt.kind not in CROSSINGS:
+        return ()
+    named = [attempts[name] for name in attempt.parents if name in attempts and name != attempt.parent]
+    return tuple(
+        Partner(a.id, to_spec(found.pipeline), a.score, completed(members_of(a), library))
+        for a in named
+        if (found := pipeline_of(a)) and a.scored is not None
+    )
+
+
 def read_facts(context: ReasonContext) -> Facts:
     """Turn what a reasoner is shown into facts."""
     trajectory, task, profile, attempt = context.trajectory, context.task, context.profile, context.attempt
-    parent = context.parent
+    parent = _standing_in(everything(context), context.parent)
     base = pipeline_of(parent) if parent else None
     greater = task.metric.greater_is_better
     score = parent.score if parent else None
@@ -157,6 +230,9 @@ def read_facts(context: ReasonContext) -> Facts:
         refused += 1
         if a.failure in TOO_MUCH and (found := pipeline_of(a)):
             heavy.append(TooHeavy(a.id, a.failure, found.pipeline))
+    broken = _broken(parent)
+    if broken and base and broken.failure in TOO_MUCH and broken.attempt not in [h.attempt for h in heavy]:
+        heavy.insert(0, TooHeavy(broken.attempt, broken.failure, base.pipeline))
     seen = in_sight(context)
     library = library_of(seen, greater)
     members = completed(members_of(parent), library) if parent and base else ()
@@ -196,7 +272,7 @@ def read_facts(context: ReasonContext) -> Facts:
         members=members,
         diagnostics=parent.diagnostics if parent else {},
         library=library,
-        known=known_keys(trajectory, seen),
+        known=known_keys(everything(context), seen if context.scope.others == "all" else None),
         heads=tuple((name, spec) for _, name, spec in heads),
         room=room,
         weight_limit=weight_limit,
@@ -205,8 +281,13 @@ def read_facts(context: ReasonContext) -> Facts:
         seed_noise=_spread([s.score for s in repeats]),
         fold_count=trajectory.profiled.fold_count if trajectory.profiled else 5,
         openers=openers,
-        pending=pending_members(trajectory),
+        pending=pending_members(everything(context).values()),
         heavy=tuple(reversed(heavy)),
+        broken=broken,
+        partners=_partners(context, library),
+        tried=_lineage(trajectory, parent) if attempt.kind == "evolution" else (),
+        many=bool(attempt.context),
+        stand_in=parent.id if parent and parent is not context.parent else "",
     )
 
 
@@ -224,6 +305,8 @@ def without_diagnostics(facts: Facts) -> Facts:
         fold_scores=(),
         rejected_in_a_row=0,
         seed_noise=0.0,
+        broken=replace(facts.broken, reason="") if facts.broken else None,
+        partners=tuple(replace(p, members=plain(p.members)) for p in facts.partners),
     )
 
 

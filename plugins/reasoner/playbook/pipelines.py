@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from gome.events import Attempt, Trajectory
+from gome.events import Attempt
 from gome.events.pipeline import Member, Pipeline, apply_change, member_key, read_pipeline, to_spec
 
 Spec = dict[str, Any]
@@ -80,21 +80,25 @@ def _key_of_open(attempt: Attempt, attempts: Mapping[str, Attempt]) -> str | Non
         return None
 
 
-def known_keys(trajectory: Trajectory, seen: Iterable[Attempt]) -> frozenset[str]:
-    """Return the keys of the pipelines of attempts, and of everything that is in flight on any trace."""
+def known_keys(attempts: Mapping[str, Attempt], seen: Iterable[Attempt] | None = None) -> frozenset[str]:
+    """Return the keys of the pipelines of the attempts that are seen (None: of all), and of everything in flight."""
     keys = set()
-    for attempt in (*seen, *trajectory.open_attempts()):
+    for attempt in (*(attempts.values() if seen is None else seen), *_open(attempts.values())):
         found = pipeline_of(attempt)
-        key = found.key if found else _key_of_open(attempt, trajectory.attempts)
+        key = found.key if found else _key_of_open(attempt, attempts)
         if key:
             keys.add(key)
     return frozenset(keys)
 
 
-def pending_members(trajectory: Trajectory) -> frozenset[str]:
+def _open(attempts: Iterable[Attempt]) -> list[Attempt]:
+    return [a for a in attempts if a.accepted is None]
+
+
+def pending_members(attempts: Iterable[Attempt]) -> frozenset[str]:
     """Return the keys of members that attempts in flight may be fitting right now."""
     keys: set[str] = set()
-    for attempt in trajectory.open_attempts():
+    for attempt in _open(attempts):
         found = pipeline_of(attempt)
         if found and attempt.scored is None:
             keys.update(key_of(m) for m in found.pipeline.members)

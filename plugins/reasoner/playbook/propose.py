@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +27,8 @@ from gome.plugins.reasoner.playbook.fitted import MemberFacts
 from gome.plugins.reasoner.playbook.idea import Idea
 from gome.plugins.reasoner.playbook.moves import MOVES
 from gome.plugins.reasoner.playbook.pipelines import content_key, key_of, member_spec
+from gome.plugins.reasoner.playbook.settings import read_settings
+from gome.plugins.reasoner.playbook.strength import Weakness
 
 START = 1.0
 """Seconds that a program takes beside fitting."""
@@ -36,6 +39,8 @@ FULL_IMPACT = 0.04
 LIGHTER = 0.5
 """Share of what ran out of time or memory that the next step may take (seconds stand for memory as well: both grow with
 rows, columns and rounds)."""
+OF_A_KIND = frozenset({"draft", "repair", "cross"})
+"""Moves that the kind of a step asks for."""
 SHOWN = 5
 """Challenges, and hypotheses passed over, that are recorded."""
 
@@ -53,6 +58,9 @@ class Candidate:
     scores: Scores
     value: float
     pipeline: Pipeline
+
+
+Lawful = TypeVar("Lawful", "Candidate", "Legal")
 
 
 def ideas_for(facts: Facts, challenges: tuple[Challenge, ...]) -> list[Idea]:
@@ -156,8 +164,9 @@ def candidates(
     """Return every legal idea that answers a challenge, best first."""
     weights = {c.name: c.weight for c in challenges}
     seen: list[Evidence] = evidence(context)
+    ideas = Weakness.of(context).believed(ideas_for(facts, challenges))
     found: dict[str, Candidate] = {}
-    for one in legal(context, facts, ideas_for(facts, challenges), wait=wait):
+    for one in legal(context, facts, ideas, wait=wait):
         belief = believe(one.idea, seen)
         scores, value = score(facts, one.idea, belief, weights.get(one.idea.problem, 0.1), one.seconds)
         candidate = Candidate(one.idea, one.key, one.seconds, one.whole, belief, scores, value, one.pipeline)
@@ -166,28 +175,59 @@ def candidates(
     return sorted(found.values(), key=lambda c: (-c.scores.total, -c.value, c.key))
 
 
+def _apt(facts: Facts) -> frozenset[str]:
+    """The moves that a step may make at all: repairs of what is broken, crossings where a solution is to be crossed,
+    drafts where there is nothing yet, all others elsewhere."""
+    if facts.broken:
+        return frozenset({"repair"})
+    if facts.partners:
+        return frozenset({"cross"})
+    usual = frozenset(m.name for m in MOVES) - OF_A_KIND
+    return usual if facts.parent else frozenset({"draft"})
+
+
+def _by_kind(facts: Facts, ranked: list[Candidate]) -> list[Candidate]:
+    """What the kind of step asks for comes before everything else that could be done."""
+    wanted = ranked
+    if facts.partners:
+        wanted = [c for c in ranked if c.idea.move == "cross"]
+    elif facts.tried:  # a lineage that has come to a halt wants another kind of change, not one more setting
+        wanted = [c for c in ranked if c.idea.move not in {*facts.tried, "tune"}]
+    return wanted or ranked
+
+
 def undiagnosed(context: ReasonContext, facts: Facts) -> Proposal | None:
     """Return one legal idea, drawn in proportion to its prior alone: gain times chance."""
     facts = without_diagnostics(facts)
-    moves = [m for m in MOVES if (m.name == "draft") == (not facts.parent)]
-    ideas = [idea for move in moves for idea in move.ideas(facts)]
+    moves = [m for m in MOVES if m.name in _apt(facts)]
+    weakness = Weakness.of(context)
+    ideas = weakness.believed([idea for move in moves for idea in move.ideas(facts)])
     found = list(legal(context, facts, ideas, wait=True)) or list(legal(context, facts, ideas, wait=False))
     found = found or list(legal(context, replace(facts, heavy=()), ideas, wait=False))
+    if not found and facts.partners:  # whatever could be crossed has been: then it is a step like any other
+        return undiagnosed(context, replace(facts, partners=()))
     if facts.step_kind == "merge":
         found = [one for one in found if one.idea.move == "join"] or found
     if not found:
         return None
-    idea = context.draw.weighted(found, [one.idea.gain * one.idea.chance for one in found], "idea").idea
+    found = [_standing_alone(one) for one in found] if facts.stand_in else found
+    taken = context.draw.weighted(found, [one.idea.gain * one.idea.chance for one in found], "idea")
+    idea = taken.idea
     hypothesis = Hypothesis(
         statement=idea.statement,
         component=idea.component,
-        change=idea.change,
+        change=weakness.spoilt(taken.pipeline, facts.keys) or idea.change,
         reason=f"Drawn by its prior among {len(found)} changes: {100 * idea.gain:.2g} % of the error with a chance of "
         f"{idea.chance:.0%}.",
         move=tag(idea),
         expected_gain=float(f"{idea.gain * idea.chance * (facts.error or 0.0):.6g}"),
     )
     return Proposal(hypothesis)
+
+
+def _standing_alone(one: Lawful) -> Lawful:
+    """The same with its change said as a whole pipeline: what it was a change of is not the step's parent."""
+    return replace(one, idea=replace(one.idea, change={"pipeline": to_spec(one.pipeline)}))
 
 
 def _carried_over(candidate: Candidate, base: str, lead: float) -> Candidate:
@@ -226,33 +266,68 @@ def _hypothesis(facts: Facts, candidate: Candidate) -> Hypothesis:
     )
 
 
+Ranked = tuple[Facts, tuple[Challenge, ...], list[Candidate]]
+
+
+def _ranked(context: ReasonContext, facts: Facts, challenges: tuple[Challenge, ...]) -> Ranked:
+    """What can be done about the challenges, best first; nothing lighter being left, a heavy step rather than none."""
+    ranked = candidates(context, facts, challenges) or candidates(context, facts, challenges, wait=False)
+    if facts.heavy and not ranked:
+        facts = replace(facts, heavy=())
+        ranked = candidates(context, facts, challenges, wait=False)
+    return facts, challenges, ranked
+
+
+def _diagnosed(context: ReasonContext, facts: Facts) -> Ranked:
+    """The challenges and what can be done about them; one that is drawn where the step is misled."""
+    weakness = Weakness.of(context)
+    by_kind = not facts.parent or facts.broken or facts.partners or facts.step_kind == "merge"
+    if not by_kind and weakness.misled():
+        asked = [name for move in MOVES for name in move.answers if move.name not in OF_A_KIND]
+        for challenge in weakness.drawn(asked):
+            found = _ranked(context, facts, (challenge,))
+            if found[2]:
+                return found
+    return _ranked(context, facts, diagnose(facts))
+
+
+def _taken_up(context: ReasonContext, facts: Facts, ranked: list[Candidate]) -> list[Candidate]:
+    """The candidates of a merge: joins first, and, where the trace has fallen behind, what would be done on the best
+    solution, which counts as much as joining it."""
+    ranked = [c for c in ranked if c.idea.move == "join"] or ranked
+    if other := rebased(facts, context):
+        more = candidates(context, other, diagnose(other))
+        lead = 1 - (other.error or 1.0) / (facts.error or 1.0)
+        ranked = sorted(
+            (*ranked, *(_carried_over(c, other.base, lead) for c in more)),
+            key=lambda c: (-c.scores.total, -c.value, c.key),
+        )
+    return ranked
+
+
 def propose(context: ReasonContext) -> Proposal | None:
     """Return the best hypothesis for a step with its diagnosis, or None when nothing new fits into what is left."""
     facts = read_facts(context)
     if not context.loop.diagnosis:
         return undiagnosed(context, facts)
-    challenges = diagnose(facts)
-    ranked = candidates(context, facts, challenges) or candidates(context, facts, challenges, wait=False)
-    if facts.heavy and not ranked:  # nothing lighter is left: better a heavy step than none
-        facts = replace(facts, heavy=())
-        ranked = candidates(context, facts, challenges, wait=False)
+    if not read_settings(context.settings).diagnostics:
+        facts = without_diagnostics(facts)
+    facts, challenges, ranked = _diagnosed(context, facts)
     if facts.step_kind == "merge":
-        ranked = [c for c in ranked if c.idea.move == "join"] or ranked
-        if other := rebased(facts, context):
-            # The trace has fallen behind: what would be done on the best solution counts as much as joining it.
-            more = candidates(context, other, diagnose(other))
-            lead = 1 - (other.error or 1.0) / (facts.error or 1.0)
-            ranked = sorted(
-                (*ranked, *(_carried_over(c, other.base, lead) for c in more)),
-                key=lambda c: (-c.scores.total, -c.value, c.key),
-            )
+        ranked = _taken_up(context, facts, ranked)
     if not ranked:
         return None
+    ranked = _by_kind(facts, ranked)
+    if facts.stand_in:
+        ranked = [_standing_alone(c) for c in ranked]
     best = ranked[0]
     answered = [c for c in challenges if c.name == best.idea.problem]
     rest = [c for c in challenges if c.name != best.idea.problem]
+    hypothesis = _hypothesis(facts, best)
+    if spoilt := Weakness.of(context).spoilt(best.pipeline, facts.keys):
+        hypothesis = msgspec.structs.replace(hypothesis, change=spoilt)
     return Proposal(
-        hypothesis=_hypothesis(facts, best),
+        hypothesis=hypothesis,
         challenges=tuple(answered + rest[: SHOWN - 1]),
         # What was passed over is kept as an idea; whole pipelines that nobody renders would fill the log.
         considered=tuple(msgspec.structs.replace(_hypothesis(facts, c), change={}) for c in ranked[1:SHOWN]),

@@ -10,6 +10,7 @@ from gome.events import Comparison
 from gome.kernel.reasoning import Feedback, ReasonContext
 from gome.plugins.reasoner.playbook.facts import error_of
 from gome.plugins.reasoner.playbook.fitted import members_of
+from gome.plugins.reasoner.playbook.strength import Weakness, wrong
 
 
 def _against_parent(context: ReasonContext) -> Comparison | None:
@@ -20,11 +21,19 @@ def _against_parent(context: ReasonContext) -> Comparison | None:
 
 
 def reflect(context: ReasonContext) -> Feedback:
-    """Return the feedback on a scored attempt."""
+    """Return the feedback on a scored attempt; a wrong one where the playbook is weak and mistaken."""
+    feedback, clear = _opinion(context)
+    if context.attempt.scored and Weakness.of(context).mistaken():
+        return wrong(feedback, clear)
+    return feedback
+
+
+def _opinion(context: ReasonContext) -> tuple[Feedback, str]:
+    """The feedback, and what it says that the change did ("": there is nothing to compare with)."""
     attempt, parent, metric = context.attempt, context.parent, context.task.metric
     scored = attempt.scored
     if scored is None:
-        return Feedback(accept=False, observations="There is no score.", reason="nothing to compare", lesson="")
+        return Feedback(accept=False, observations="There is no score.", reason="nothing to compare", lesson=""), ""
     observations = f"{metric.name} {scored.score:.6g} ± {scored.se:.2g} over {len(scored.fold_scores)} folds"
     if attempt.execution:
         observations += f" in {attempt.execution.seconds:.1f} s"
@@ -37,12 +46,13 @@ def reflect(context: ReasonContext) -> Feedback:
         observations += f"; best after {sum(rounds) / len(rounds):.0f} of {members[0].cap:.0f} rounds"
     statement = attempt.hypothesis.statement if attempt.hypothesis else "the change"
     if parent is None or parent.score is None:
-        return Feedback(
+        first = Feedback(
             accept=True,
             observations=observations + ".",
             reason="It is the first valid solution of its trace.",
             lesson=f"{statement}: {metric.name} {scored.score:.6g} to begin with",
         )
+        return first, ""
     paired = _against_parent(context)
     gain = paired.difference if paired else context.trajectory.gain(scored.score, parent.score)
     noise = paired.row_se if paired else scored.se
@@ -54,10 +64,11 @@ def reflect(context: ReasonContext) -> Feedback:
         reason += f", better in {won} of {len(paired.fold_differences)} folds"
     expected = attempt.hypothesis.expected_gain if attempt.hypothesis else 0.0
     clear = "helped" if gain > noise else "did harm" if gain < -noise else "made no clear difference"
-    return Feedback(
+    feedback = Feedback(
         accept=gain > 0,
         observations=observations + ".",
         reason=f"{reason}; expected was {expected:+.3g}.",
         lesson=f"{statement} {clear} ({share:+.2%} of the error)",
         aligned=share < 0.9,  # nearly all of the error gone at once is too good to be true
     )
+    return feedback, clear

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gome.plugins.reasoner.playbook.facts import Facts
 from gome.plugins.reasoner.playbook.idea import Idea
-from gome.plugins.reasoner.playbook.moves import blending, drafting, features, modelling, tuning
+from gome.plugins.reasoner.playbook.moves import blending, crossing, drafting, features, modelling, repairing, tuning
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ MOVES: tuple[Move, ...] = (
     Move("add variant", ("leading member",), blending.add_variant),
     Move("prune", ("useless members",), blending.prune),
     Move("blend kind", ("weights are fitted", "poorly calibrated"), blending.kind),
+    Move("repair", ("does not run",), repairing.repair),
+    Move("cross", (crossing.PROBLEM,), crossing.cross),
     Move("tune", ("settings are first guesses", "leading member"), tuning.neighbour),
 )
 """All moves, in the order of the playbook."""

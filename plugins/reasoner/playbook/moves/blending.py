@@ -23,7 +23,8 @@ far worse alone and still help, since they are wrong about other classes."""
 _WORSE_CLASSES = 3.5
 
 
-def _kind(facts: Facts) -> dict[str, Any]:
+def blend_for(facts: Facts) -> dict[str, Any]:
+    """How members are blended unless something speaks against it."""
     if _chances(facts):
         return {"kind": "weights", "space": "logit"}
     return {"kind": "weights"}
@@ -93,7 +94,7 @@ def join(facts: Facts) -> Iterator[Idea]:
             reason=f"{len(fresh)} of them are not in this solution and their predictions are kept, so the blend "
             f"costs almost "
             "nothing; families err in different rows",
-            change={"members": [m.spec for m in chosen], "blend": _kind(facts)},
+            change={"members": [m.spec for m in chosen], "blend": blend_for(facts)},
             gain=gain,
             chance=0.8,
             family="blend",
@@ -108,7 +109,7 @@ def join(facts: Facts) -> Iterator[Idea]:
                 problem="unused programs",
                 statement=f"Take the {len(foreign)} members of {name}, another trace's solution, into this blend",
                 reason=f"{name} was accepted on its trace; its members' predictions are kept and cost almost nothing",
-                change={"add": foreign, "blend": _kind(facts)},
+                change={"add": foreign, "blend": blend_for(facts)},
                 gain=0.02 if size == 1 else 0.006,
                 chance=0.7,
                 family="blend",
@@ -126,7 +127,10 @@ def join(facts: Facts) -> Iterator[Idea]:
                     reason=f"{name} was accepted on its trace, and all {len(extra) + len(spec['members'])} "
                     f"predictions are "
                     "kept, so the blend costs almost nothing",
-                    change={"members": [*spec["members"], *extra], "blend": {**_kind(facts), **spec.get("blend", {})}},
+                    change={
+                        "members": [*spec["members"], *extra],
+                        "blend": {**blend_for(facts), **spec.get("blend", {})},
+                    },
                     gain=0.015 if size == 1 else 0.005,
                     chance=0.7,
                     family="blend",
@@ -186,7 +190,7 @@ def add_family(facts: Facts) -> Iterator[Idea]:
             reason=f"the solution holds {', '.join(sorted(have))}; {TITLES[family]} errs in other rows, and a "
             f"blend with "
             "non-negative weights keeps what each does best",
-            change={"add": [spec], "blend": {} if len(facts.members) > 1 else _kind(facts)},
+            change={"add": [spec], "blend": {} if len(facts.members) > 1 else blend_for(facts)},
             gain=gain,
             chance=0.6,
             family=family,
@@ -225,7 +229,7 @@ def add_variant(facts: Facts) -> Iterator[Idea]:
                 statement=f"Add a second {m.family} with {label}",
                 reason=f"the {m.family} carries {m.weight:.0%} of the blend; a variant that errs elsewhere "
                 f"lowers its variance",
-                change={"add": [spec]} if len(facts.members) > 1 else {"add": [spec], "blend": _kind(facts)},
+                change={"add": [spec]} if len(facts.members) > 1 else {"add": [spec], "blend": blend_for(facts)},
                 gain=0.003 if len(facts.members) > 1 else 0.008,
                 chance=0.45,
                 family=m.family,

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gome.plugins.reasoner.playbook.bundles import bundles
 from gome.plugins.reasoner.playbook.facts import Facts
-from gome.plugins.reasoner.playbook.families import LARGE, TITLES, member, openers, strength
+from gome.plugins.reasoner.playbook.families import (
+    FAMILIES_BY_VALUE,
+    LARGE,
+    TITLES,
+    member,
+    openers,
+    strength,
+    suits,
+)
 from gome.plugins.reasoner.playbook.idea import Idea
 from gome.plugins.reasoner.playbook.pipelines import Spec
 
@@ -23,7 +32,37 @@ def basics(facts: Facts, family: str) -> list[Spec]:
 
 
 def drafts(facts: Facts) -> Iterator[Idea]:
-    """One draft per family; families that were opened before on any trace come last."""
+    """One draft per family; families that were opened before on any trace come last. For a search of many drafts also
+    all other families, and every family with the features that the columns suggest."""
+    yield from _openers(facts)
+    if not facts.many:
+        return
+    suggested = [step for b in bundles(facts, ()) for step in b.steps][:40]
+    wanted = openers(facts)
+    others = [f for f in FAMILIES_BY_VALUE if f not in wanted and suits(facts, f)]
+    for place, (family, steps) in enumerate(
+        [*((f, []) for f in others), *((f, suggested) for f in (*wanted, *others))]
+    ):
+        spec = member(facts, family)
+        if both := [*basics(facts, family), *steps]:
+            spec["features"] = both
+        more = f" with {len(steps)} features that the columns suggest" if steps else ""
+        yield Idea(
+            move=f"draft {family}",
+            variant="rich" if steps else "",
+            component="model",
+            problem="no solution yet",
+            statement=f"Start with {TITLES[family]}{more}",
+            reason=f"{len(wanted)} families were to open with; this one's error is usually "
+            f"{strength(facts, family):.2f} times the best one's",
+            change={"pipeline": {"members": [spec]}},
+            gain=0.005 / (1 + place),
+            chance=0.8,
+            family=family,
+        )
+
+
+def _openers(facts: Facts) -> Iterator[Idea]:
     wanted = openers(facts)
     start = facts.trace % max(1, len(wanted))
     order = wanted[start:] + wanted[:start]

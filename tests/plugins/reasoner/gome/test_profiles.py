@@ -42,8 +42,12 @@ def test_the_method_names_its_plugins_and_the_ablations_name_none() -> None:
 
 
 def test_each_ablation_switches_off_what_it_is_named_for(tmp_path: Path) -> None:
-    assert resolved(tmp_path, "no-reasoning", "playbook")["loop"] == {"diagnosis": False, "memory": True}
-    assert resolved(tmp_path, "no-memory", "playbook")["loop"] == {"diagnosis": True, "memory": False}
+    assert resolved(tmp_path, "no-reasoning", "playbook")["loop"] == {
+        "diagnosis": False,
+        "memory": True,
+        "shared": True,
+    }
+    assert resolved(tmp_path, "no-memory", "playbook")["loop"] == {"diagnosis": True, "memory": False, "shared": True}
     assert resolved(tmp_path, "published", "gome")["kernel"]["rule"] == "published"
 
 
