@@ -183,7 +183,8 @@ def test_the_population_holds_good_nodes_of_complete_generations(
     individuals = [n for n in tree.nodes.values() if n.kind != "debug"]
     assert [len(g.members) for g in own.generations[:-1]] == [5] * (len(own.generations) - 1)
     assert sum(len(g.members) for g in own.generations) == len(individuals)
-    assert {n.kind for n in individuals[:5]} <= {"draft"}
+    if "exhausted" not in done.values():
+        assert {n.kind for n in individuals[:5]} <= {"draft"}
     if done and islands == 1 and not migration and own.islands[0]:
         first = min(settled, key=lambda n: tree.nodes[n].number)
         assert first in own.islands[0], "an empty island takes the first"
