@@ -212,6 +212,8 @@ class Plugin:
     `flags` names behaviour that this version has and earlier ones had not: where a run was recorded without a flag,
     `RunStarted.flags_of(name)`, which `evolve` is shown, lacks it, and the plugin must decide as it did before. So old
     runs verify and go on with newer code.
+    `alone` marks a decider (role `plugin`) of runs of a kind of its own, in which nothing is searched and no role is
+    filled: it takes part in no other run, and the verb of its name begins its runs and goes on with them.
     `devices` names the accelerators of this machine that its effects may be given, such as UUIDs of GPUs (none: those
     that could use one do without); asked in a thread whenever an intent wants one, so what takes long is remembered.
     """
@@ -238,5 +240,6 @@ class Plugin:
     calls: Callable[[dict[str, Any], Task], Sequence[Calls]] | None = None
     devices: Callable[[], Sequence[str]] | None = None
     flags: tuple[str, ...] = ()
+    alone: bool = False
     modules: tuple[str, ...] = field(default=())
     """Packages whose source the pin's digest covers; empty means the package that defines `decide` or `perform`."""
