@@ -33,6 +33,7 @@ class Part(Struct, frozen=True):
     the order in which all tables and pictures show them, the one first that others are compared with."""
 
     name: str
+    about: Provenance
     policies: tuple[str, ...]
     findings: tuple[str, ...]
     standings: tuple[Standing, ...]
@@ -75,6 +76,7 @@ def _part(name: str, rows: Sequence[Row]) -> Part:
     ratios = unequal(spent)
     return Part(
         name,
+        provenance(rows),
         policies,
         tuple(findings(stand, pairs, cross, scales, failed, holes, ratios, policies[0])),
         tuple(stand),

@@ -74,7 +74,7 @@ def _doubts(
         yield f"{len(holes)} cells are missing; differences use the blocks that both sides have."
     if len(tasks) < FEW_TASKS:
         count = "one task" if len(tasks) == 1 else f"{len(tasks)} tasks"
-        yield f"With {count} the intervals say little about others."
+        yield f"With {count} the intervals say little about other tasks."
     flat = sorted({s.task for s in scales if s.gap is None})
     if flat:
         yield f"On a split of {', '.join(flat)} nobody beat the default LightGBM: no scale there, only raw scores."

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FORMATS = (".png", ".svg", ".pdf")
+WIDTH = 112
+"""Most pixels that a page gives an inch of a picture, so that text is of one size in all of them."""
 MARKERS = "osD^vPX*"
 SVG = "{http://www.w3.org/2000/svg}"
 LINK = "{http://www.w3.org/1999/xlink}href"
@@ -160,6 +162,7 @@ def inline(figure: Figure, name: str, title: str, description: str) -> str:
     root.set("aria-labelledby", f"{name}-title {name}-text")
     for given in ("width", "height"):
         root.attrib.pop(given, None)
+    root.set("style", f"max-width: {WIDTH * figure.get_figwidth():.0f}px")
     for tag, text in (("desc", description), ("title", title)):
         told = ElementTree.Element(tag, {"id": f"{name}-{'text' if tag == 'desc' else tag}"})
         told.text = text

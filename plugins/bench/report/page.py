@@ -31,7 +31,7 @@ def page(report: BenchReport) -> str:
     parts = []
     for number, part in enumerate(report.parts, 1):
         pictures = _pictures(part, f"p{number}") if look.drawable() else {}
-        found = {t.name: t for t in tables(part, report.about.line)}
+        found = {t.name: t for t in tables(part)}
         # A picture stands above the table of its name; tables without one, and pictures without a table, stand alone.
         order = [*(p.name for p in plots.PICTURES if p.name in pictures or p.name in found), *found]
         sections = [(name, pictures.get(name), found.get(name)) for name in dict.fromkeys(order)]

@@ -6,10 +6,13 @@ Policies keep colour and marker throughout; whiskers and bands are 95 % interval
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gome.kernel.errors import UsageError
+from gome.plugins.bench.report import look as looks
 from gome.plugins.bench.report.bootstrap import Estimate
-from gome.plugins.bench.report.build import Part
+from gome.plugins.bench.report.build import BenchReport, Part
 from gome.plugins.bench.report.crossover import Slope
 from gome.plugins.bench.report.look import Look, bare
 
@@ -301,12 +304,28 @@ def effects(part: Part, look: Look) -> Figure | None:
 
 PICTURES = (
     Picture("standing", "How far each came", standing, "A line per arm with its mean share of the way and interval."),
-    Picture("heat", "Task by task", heat, "A grid of arms and tasks; each field is a mean share of the way."),
+    Picture("crossover", "The crossover", crossing, "Shares and leads over the measured quality of the reasoner."),
     Picture("differences", "Who is ahead", differences, "Paired differences with intervals, and blocks won and lost."),
     Picture("wins", "Who wins how often", wins, "A grid of policies; each field is the share of blocks that one wins."),
     Picture("anytime", "At every moment", anytime, "Curves of the best hidden score so far against what was spent."),
-    Picture("crossover", "The crossover", crossing, "Shares and leads over the measured quality of the reasoner."),
+    Picture("heat", "Task by task", heat, "A grid of arms and tasks; each field is a mean share of the way."),
     Picture("effects", "Which factor earns what", effects, "Main effects of factors with intervals."),
     Picture("selection", "What choosing cost", selection, "For each arm what it handed in and the best it had."),
 )
 """In the order of the page. Their tables, with every number, stand beside them."""
+
+
+def draw(report: BenchReport, path: Path, name: str | None = None, part: str | None = None) -> str:
+    """Draw one picture of a part into a file and return its title. Without a name the crossover, else the standings.
+    Raises `UsageError` where the part is not there, or has nothing to show in that picture."""
+    parts = {p.name: p for p in report.parts}
+    chosen = parts.get(part) if part else report.parts[0]
+    if chosen is None:
+        raise UsageError(f"there are no {part} tasks here, but {', '.join(parts)}")
+    wanted = [p for n in ([name] if name else ["crossover", "standing"]) for p in PICTURES if p.name == n]
+    with looks.style(looks.FILE):
+        for picture in wanted:
+            if (figure := picture.draw(chosen, looks.FILE)) is not None:
+                looks.save(figure, path)
+                return picture.title
+    raise UsageError(f"there is nothing to draw as {name or 'standing'} here: {chosen.crossover.missing or 'no share'}")

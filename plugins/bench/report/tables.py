@@ -64,10 +64,10 @@ def opening(report: BenchReport) -> Iterator[Table]:
         yield Table("unfinished", "Planned, and not ended", ("cell",), left, 1, "", rests)
 
 
-def tables(part: Part, rests: str) -> Iterator[Table]:
+def tables(part: Part) -> Iterator[Table]:
     """The tables of a part in the order of the page, without those that would be empty."""
     for make in (_standings, _paired, _tasks, _anytime, _levels, _slopes, _effects, _selection, _costs, _scales, _gaps):
-        found = make(part, rests)
+        found = make(part, part.about.line)
         if found.rows:
             yield found
 

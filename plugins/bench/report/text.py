@@ -29,7 +29,7 @@ def show(report: BenchReport, *, full: bool = False, file: IO[str] | None = None
         for sentence in part.findings:
             console.print(Text(f"- {sentence}"))
         console.print()
-        for table in tables(part, report.about.line):
+        for table in tables(part):
             _print(console, table, full)
     for table in opening(report):
         _print(console, table, full)
