@@ -1,7 +1,8 @@
 """Benches: many runs that are compared, planned from a suite file, recorded as a run of their own, read as a table.
 
 `suite` reads the file, `cells` says which runs come of it, `planning` resolves their settings, `decide` is the decider
-of the bench's run, `launch` performs its cells, `rows` makes the table of them (`table`); `commands` is `gome bench`.
+of the bench's run, `launch` performs its cells, `rows` makes the table of them (`table`); `commands` is `gome bench`,
+`report/` what `gome report` makes of it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from gome.kernel.plugin import Context, Effect, Plugin
 from gome.plugins.bench.commands import bench
 from gome.plugins.bench.decide import ANSWERS, READS, State, decide, evolve
 from gome.plugins.bench.events import BenchFinished, BenchStarted, CellFinished, CellRequested, ParallelChanged
+from gome.plugins.bench.report.command import report
 
 
 async def _elsewhere(event: Event, ctx: Context) -> Payload:
@@ -32,6 +34,7 @@ plugin = Plugin(
     perform=_elsewhere,
     emits=(BenchStarted, ParallelChanged, CellRequested, CellFinished, BenchFinished),
     commands=(bench,),
+    reports=(report,),
     alone=True,
     modules=tuple(f"gome.plugins.bench.{name}" for name in ("cells", "decide", "events", "suite")),
 )

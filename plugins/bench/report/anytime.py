@@ -30,6 +30,7 @@ from gome.plugins.bench.report.scale import Cell, Names, Scale
 SPENT = ("seconds", "executions", "completions", "tokens", "money")
 """Currencies that curves are drawn against: fields of `Row` and of `Point`."""
 STEPS = 120
+TASK_STEPS = 40
 CURVE_DRAWS = DRAWS // 2
 
 
@@ -45,6 +46,20 @@ class Curve(Struct, frozen=True):
     low: tuple[float | None, ...]
     high: tuple[float | None, ...]
     left_out: int
+
+
+class TaskCurve(Struct, frozen=True):
+    """A policy on one task in units of the metric: the mean best `validation` score so far and the mean `hidden` score
+    of those same attempts at each amount `spent`; None before every run that is averaged has one."""
+
+    task: str
+    metric: str
+    greater_is_better: bool
+    currency: str
+    policy: str
+    spent: tuple[float, ...]
+    validation: tuple[float | None, ...]
+    hidden: tuple[float | None, ...]
 
 
 class Walk(Struct, frozen=True):
@@ -134,3 +149,40 @@ def _curve(
 def _bounds(draws: Array) -> list[tuple[float | None, float | None]]:
     low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return list(zip(low.tolist(), high.tolist(), strict=True))
+
+
+def task_curves(cells: Sequence[Cell], names: Names) -> list[TaskCurve]:
+    """A curve per task, currency that was used there, and policy, of the runs that have points."""
+    tasks: dict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.row.curve:
+            tasks[cell.block[0]].append(cell)
+    found = []
+    for task, there in sorted(tasks.items()):
+        for currency in SPENT:
+            most = max(float(getattr(c.row, currency) or 0.0) for c in there)
+            grid = np.linspace(0.0, most, TASK_STEPS + 1)
+            for policy, title in names.policies.items():
+                own = [c.row for c in there if c.arm.policy == policy]
+                if most and own:
+                    spent = [[getattr(p, currency) for p in row.curve] for row in own]
+                    validation, hidden = (
+                        _mean_of_steps(spent, [[getattr(p, name) for p in row.curve] for row in own], grid)
+                        for name in ("validation_best", "hidden_of_best")
+                    )
+                    about = (task, own[0].metric, own[0].greater_is_better, currency, title)
+                    found.append(TaskCurve(*about, tuple(grid.tolist()), validation, hidden))
+    return found
+
+
+def _mean_of_steps(
+    spent: Sequence[Sequence[float | None]], values: Sequence[Sequence[float | None]], grid: Array
+) -> tuple[float | None, ...]:
+    """The mean over runs of what holds at each amount; None where a run has nothing yet, or not known when."""
+    runs = []
+    for at, held in zip(spent, values, strict=True):
+        steps = [(a, v) for a, v in zip(at, held, strict=True) if a is not None and v is not None]
+        knots = np.array([a for a, _ in steps], dtype=np.float64)
+        levels = np.array([np.nan, *(v for _, v in steps)], dtype=np.float64)
+        runs.append(levels[np.searchsorted(knots, grid, side="right")])
+    return tuple(None if np.isnan(mean) else mean for mean in np.stack(runs).mean(0).tolist())

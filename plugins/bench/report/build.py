@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from gome.plugins.bench.report.anytime import Curve, anytime
+from gome.plugins.bench.report.anytime import Curve, TaskCurve, anytime, task_curves
 from gome.plugins.bench.report.cost import Cost, costs, unequal
 from gome.plugins.bench.report.crossover import Crossover, crossover
 from gome.plugins.bench.report.factors import Effect, effects
@@ -40,6 +40,7 @@ class Part(Struct, frozen=True):
     tasks: tuple[TaskResult, ...]
     paired: tuple[Paired, ...]
     anytime: tuple[Curve, ...]
+    curves: tuple[TaskCurve, ...]
     selection: tuple[SelectionLoss, ...]
     costs: tuple[Cost, ...]
     unequal: dict[str, float]
@@ -83,6 +84,7 @@ def _part(name: str, rows: Sequence[Row]) -> Part:
         tuple(task_results(cells, names)),
         tuple(pairs),
         tuple(anytime(cells, scales, names)),
+        tuple(task_curves(cells, names)),
         tuple(selection(cells, scales, names)),
         tuple(spent),
         ratios,

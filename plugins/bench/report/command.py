@@ -13,7 +13,7 @@ from gome.kernel.plugin import Report
 
 SUBJECT = re.compile(r".+\.(parquet|jsonl|gome)|.+\.gome:[A-Za-z0-9_-]+|[A-Za-z0-9_-]{1,120}", re.DOTALL)
 """Files of benches, and whatever may be the id of a run."""
-PICTURES = ("standing", "crossover", "differences", "wins", "anytime", "heat", "effects", "selection")
+PICTURES = ("standing", "crossover", "differences", "wins", "anytime", "curves", "heat", "effects", "selection")
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -22,9 +22,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--html", type=FILE, metavar="FILE", help="Write everything as one page, pictures included.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw one picture: .png, .svg or .pdf.")
 @click.option("--picture", type=click.Choice(PICTURES), help="Which (default crossover, else standing).")
-@click.option(
-    "--part", type=click.Choice(["dev", "held-out", "all"]), help="Draw these tasks (default the first)."
-)
+@click.option("--part", type=click.Choice(["dev", "held-out", "all"]), help="Draw these tasks (default the first).")
 @click.option("--full", is_flag=True, help="Print the details of long tables too.")
 @click.option("--nats", default="", metavar="URL", help="Use this NATS server instead of the embedded one.")
 @click.option("--json", "as_json", is_flag=True, help="Everything as one line of JSON, in full precision.")

@@ -88,7 +88,8 @@ def crossover(cells: Sequence[Cell], names: Names) -> Crossover:
     measured = [c for c in cells if c.row.quality is not None]
     contexts = [c for c in names.contexts if any(m.arm.context == c for m in measured)]
     if len(contexts) < 2:
-        return Crossover(missing=f"the quality of {len(contexts)} reasoners was measured; a slope needs two")
+        count = "no reasoner" if not contexts else "one reasoner"
+        return Crossover(missing=f"the quality of {count} was measured; a slope needs two")
     reference = reference_policy(names)
     others = {title: [policy] for policy, title in names.policies.items() if policy != reference}
     trees = [p for p in names.policies if p != reference and p[0] not in NOT_A_TREE and p[0] != reference[0]]

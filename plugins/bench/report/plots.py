@@ -5,6 +5,7 @@ Policies keep colour and marker throughout; whiskers and bands are 95 % interval
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -205,6 +206,39 @@ def anytime(part: Part, look: Look) -> Figure | None:
     return figure
 
 
+def curves(part: Part, look: Look) -> Figure | None:
+    """Best validation score (dashed) and its hidden score (full) task by task, against the first currency used."""
+    tasks = list(dict.fromkeys(c.task for c in part.curves))
+    if not tasks:
+        return None
+    wide = min(3, len(tasks))
+    high = -(-len(tasks) // wide)
+    figure = _figure(max(5.4, 3.4 * wide), 0.5 + 2.7 * high)
+    panels = list(figure.subplots(high, wide, squeeze=False).flat)
+    for axes in panels[len(tasks) :]:
+        axes.set_axis_off()
+    for axes, task in zip(panels, tasks, strict=False):
+        there = [c for c in part.curves if c.task == task]
+        for c in (c for c in there if c.currency == there[0].currency):
+            colour = look.colour(part.policies, c.policy)
+            validation, hidden = ([math.nan if v is None else v for v in values] for values in (c.validation, c.hidden))
+            axes.plot(c.spent, validation, color=colour, linewidth=1.3, linestyle=(0, (3, 2)), drawstyle="steps-post")
+            axes.plot(c.spent, hidden, color=colour, linewidth=2, drawstyle="steps-post")
+        baselines = [s.baseline for s in part.scales if s.task == task and s.baseline is not None]
+        if baselines:
+            axes.axhline(sum(baselines) / len(baselines), color=look.faint, linewidth=1, linestyle=(0, (1, 2)))
+        axes.set_title(f"{task} ({there[0].metric} {'↑' if there[0].greater_is_better else '↓'})")
+        axes.set_xlabel(UNITS[there[0].currency])
+    for policy in dict.fromkeys(c.policy for c in part.curves):
+        figure.axes[0].plot([], [], color=look.colour(part.policies, policy), linewidth=2, label=policy)
+    styles = (("hidden", "-"), ("validation", (0, (3, 2))), ("default LightGBM, hidden", (0, (1, 2))))
+    for label, line in styles:
+        figure.axes[0].plot([], [], color=look.faint, linewidth=1.5, linestyle=line, label=label)
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=4, fontsize=8.5)
+    return figure
+
+
 def selection(part: Part, look: Look) -> Figure | None:
     """What every arm handed in, and the best that its runs had."""
     known = [s for s in part.selection if s.loss.mean is not None and s.best_share.mean is not None]
@@ -308,6 +342,12 @@ PICTURES = (
     Picture("differences", "Who is ahead", differences, "Paired differences with intervals, and blocks won and lost."),
     Picture("wins", "Who wins how often", wins, "A grid of policies; each field is the share of blocks that one wins."),
     Picture("anytime", "At every moment", anytime, "Curves of the best hidden score so far against what was spent."),
+    Picture(
+        "curves",
+        "Validation and hidden",
+        curves,
+        "Per task the best validation score so far and its hidden one.",
+    ),
     Picture("heat", "Task by task", heat, "A grid of arms and tasks; each field is a mean share of the way."),
     Picture("effects", "Which factor earns what", effects, "Main effects of factors with intervals."),
     Picture("selection", "What choosing cost", selection, "For each arm what it handed in and the best it had."),

@@ -5,7 +5,8 @@ so the scale depends on the table, but is the same for everybody who is compared
 LightGBM there is no scale; such splits are named, and count in raw scores and in wins and losses.
 
 A cell that handed in nothing has failed. It is given the worst share that anybody got in its block (task, split, seed),
-or 0 if that is worse: so failing never pays, and is never left out of a mean. Blocks where all failed count 0.
+or 0 if that is worse: no failure is left out of a mean, and none counts for more than the default LightGBM or than
+what anybody else handed in.
 """
 
 from __future__ import annotations
