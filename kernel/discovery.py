@@ -170,6 +170,8 @@ def choose(
     for f in available:
         if f.role != "plugin" or (extra is not None and f.name not in extra):
             continue
+        if f.plugin is not None and f.plugin.alone:
+            continue
         if f.plugin is not None:
             chosen.append(f.plugin)
         elif extra is not None:
@@ -182,6 +184,14 @@ def choose(
         if names.count(name) > 1:
             raise PluginError(f"two plugins of this run are called {name}; choose others with --set or uninstall one")
     return chosen
+
+
+def alone(found: Iterable[Found], name: str) -> Plugin:
+    """The one decider of a run of its own kind. Raises `PluginError` where it is not installed or does not load."""
+    plugin = _one([f for f in found if f.name == name], "plugin", name)
+    if not plugin.alone:
+        raise PluginError(f"plugin {name} takes part in runs of others and has none of its own")
+    return plugin
 
 
 def fallbacks_of(found: Iterable[Found], chosen: Sequence[Plugin], reasoner: str) -> dict[str, str]:

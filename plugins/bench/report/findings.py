@@ -1,0 +1,88 @@
+"""What a part's figures say, in sentences, before anybody has to read a table: leads, draws, failures, doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from gome.plugins.bench.report.bootstrap import Estimate
+from gome.plugins.bench.report.crossover import Crossover
+from gome.plugins.bench.report.gaps import Failure, Missing
+from gome.plugins.bench.report.paired import Paired
+from gome.plugins.bench.report.results import Standing
+from gome.plugins.bench.report.scale import Scale
+
+FEW_TASKS = 5
+"""Fewer tasks than this make a bootstrap over tasks too sure of itself."""
+LAVISH = 1.25
+"""Spending ratio of arms from which a comparison is called unequal."""
+
+
+def findings(
+    standings: Sequence[Standing],
+    pairs: Sequence[Paired],
+    cross: Crossover,
+    scales: Sequence[Scale],
+    failed: Sequence[Failure],
+    holes: Sequence[Missing],
+    ratios: Mapping[str, float],
+    lead: str,
+) -> Iterator[str]:
+    """Sentences, the results first and then what casts doubt on them."""
+    for pair in pairs:
+        if not pair.context and pair.one == lead:
+            yield _met(pair)
+    if len(standings) == 1 and standings[0].share.mean is not None:
+        yield f"{standings[0].arm} came {standings[0].share.mean:.2f} of the way{bounds(standings[0].share)}."
+    for slope in cross.slopes:
+        yield slope.verdict
+    yield from _doubts(standings, scales, failed, holes, ratios)
+
+
+def _met(pair: Paired) -> str:
+    d = pair.difference
+    score = f"{pair.wins} won, {pair.ties} tied, {pair.losses} lost of {pair.blocks} blocks"
+    if d.mean is None:
+        return f"{pair.one} and {pair.other} share no task with a scale: {score}."
+    side = "ahead of" if d.mean > 0 else "behind" if d.mean < 0 else "level with"
+    sure = "" if d.sign or not d.mean else ", which is not told apart from no difference"
+    return (
+        f"{pair.one} is {side} {pair.other} by {abs(d.mean):.3f} of the way{bounds(d, flip=d.mean < 0)}{sure}: {score}."
+    )
+
+
+def bounds(e: Estimate, *, flip: bool = False) -> str:
+    """The interval in brackets, turned round with `flip`; nothing where there is none."""
+    if e.low is None or e.high is None:
+        return ""
+    low, high = (-e.high, -e.low) if flip else (e.low, e.high)
+    return f" [{low:.3f}, {high:.3f}]"
+
+
+def _doubts(
+    standings: Sequence[Standing],
+    scales: Sequence[Scale],
+    failed: Sequence[Failure],
+    holes: Sequence[Missing],
+    ratios: Mapping[str, float],
+) -> Iterator[str]:
+    tasks = {s.task for s in scales}
+    nothing = sum(not f.handed_in for f in failed)
+    if nothing:
+        worst = "counted as the worst that anybody reached in their block"
+        yield f"{nothing} runs handed in nothing; they are {worst}, never left out."
+    if holes:
+        yield f"{len(holes)} cells are missing; differences use the blocks that both sides have."
+    if len(tasks) < FEW_TASKS:
+        count = "one task" if len(tasks) == 1 else f"{len(tasks)} tasks"
+        yield f"With {count} the intervals say little about other tasks."
+    flat = sorted({s.task for s in scales if s.gap is None})
+    if flat:
+        yield f"On a split of {', '.join(flat)} nobody beat the default LightGBM: no scale there, only raw scores."
+    noisy = sorted({s.task for s in scales if s.gap is not None and s.noise is not None and s.gap < s.noise})
+    if noisy:
+        why = "the best known is within one standard error of the default LightGBM, so shares are mostly noise"
+        yield f"On {', '.join(noisy)} {why}."
+    uneven = {c: r for c, r in ratios.items() if r > LAVISH}
+    if uneven:
+        said = ", ".join(f"{c.replace('_', ' ')} {r:.1f}×" for c, r in uneven.items())
+        yield f"Arms did not spend the same; the most lavish against the thriftiest: {said}."
