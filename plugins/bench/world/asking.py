@@ -30,10 +30,13 @@ def is_recorded(plugin: Plugin) -> bool:
 
 def key_of(codec: Codec, intent: Intent, task: Task) -> str:
     """The digest of what the answer to an intent depends on."""
-    parts = [codec.argument_digest(intent)]
+    parts = []
     if isinstance(intent, ExecutionRequested):
+        # Who has vouched for a program does not change what it does.
+        intent = msgspec.structs.replace(intent, trusted=False, renderer="")
         # Limits are no argument of an execution, but its threads may change a result, and the metric what is collected.
-        parts += [str(intent.limits.cores), str(intent.limits.gpus), task.metric.name]
+        parts = [str(intent.limits.cores), str(intent.limits.gpus), task.metric.name]
+    parts.append(codec.argument_digest(intent))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -36,7 +36,7 @@ class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     hypothesis: str
     statistic: str
-    factors: dict[str, tuple[Value, ...]]
+    factors: dict[str, tuple[Value, ...] | dict[str, dict[str, Any]]]
     seeds: tuple[int, ...]
     split_seeds: tuple[int, ...] = (0,)
     dev: dict[str, Seconds] = field(default_factory=dict)
@@ -82,25 +82,34 @@ def cells(suite: Suite, splits: tuple[Split, ...] = ("dev", "held-out")) -> list
     for split in splits:
         tasks = suite.dev if split == "dev" else suite.held_out
         for split_seed, seed, (task, seconds) in itertools.product(suite.split_seeds, suite.seeds, tasks.items()):
-            for combination in _combinations(suite.factors):
+            for levels, chosen in _combinations(suite.factors):
                 part = Part(
                     task=task,
-                    settings=overlaid(suite.settings, combination),
+                    settings=overlaid(suite.settings, chosen),
                     seed=seed,
                     split_seed=split_seed,
                     budget=Budget(seconds=seconds, steps=suite.steps),
                     traces=suite.traces,
                     slots=suite.slots,
                 )
-                named = {suite.labels.get(key, key.rpartition(".")[2]): value for key, value in combination.items()}
+                named = {suite.labels.get(key, key.rpartition(".")[2]): value for key, value in levels.items()}
                 named.pop("search", None)
                 found.append(Cell(suite=suite.name, split=split, factors=named, part=part))
     return found
 
 
-def _combinations(factors: Mapping[str, tuple[Value, ...]]) -> Iterator[dict[str, Value]]:
-    for values in itertools.product(*factors.values()):
-        yield dict(zip(factors, values, strict=True))
+Factors = Mapping[str, tuple[Value, ...] | dict[str, dict[str, Any]]]
+
+
+def _combinations(factors: Factors) -> Iterator[tuple[dict[str, Value], dict[str, Any]]]:
+    """Every combination of levels: the level of each factor, and the settings by dotted key that they stand for."""
+    for levels in itertools.product(*factors.values()):
+        named = dict(zip(factors, levels, strict=True))
+        settings: dict[str, Any] = {}
+        for factor, level in named.items():
+            of = factors[factor]
+            settings.update(of[str(level)] if isinstance(of, dict) else {factor: level})
+        yield named, settings
 
 
 def overlaid(settings: Mapping[str, Any], dotted: Mapping[str, Any]) -> dict[str, Any]:
