@@ -7,6 +7,7 @@ is the machine, not the run: it is raised, never recorded.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +100,7 @@ class Hands:
         intent = _whole(event.payload, started)
         asked = msgspec.structs.replace(event, payload=intent)
         effect = next(e for e in plugin.effects if e.intent is type(intent))
-        work = self.home / "work" / run / event.id[:16]
+        work = self.home / "work" / f"{run}-{os.getpid()}" / event.id[:16]  # another process may play the same run
         vault = Graded(self.hidden) if isinstance(intent, ScoreRequested) else None
         self.performed += 1
         async with _held(self._pool if effect.pool else None, intent) as held:

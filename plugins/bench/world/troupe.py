@@ -51,8 +51,11 @@ def play_one(stage: Stage, cell: Cell) -> Played:
     """Play one cell and measure it."""
     stage.store.used.clear()
     before = stage.hands.performed
-    player = anyio.run(stage.play, cell.part)
-    return Played(row_of(cell, player), frozenset(stage.store.used), stage.hands.performed - before)
+
+    async def work() -> Row:
+        return await row_of(cell, await stage.play(cell.part))
+
+    return Played(anyio.run(work), frozenset(stage.store.used), stage.hands.performed - before)
 
 
 def play_all(place: Place, cells: Sequence[Cell], processes: int = 1) -> Iterator[Played]:

@@ -6,9 +6,8 @@ import itertools
 
 import pytest
 
-from gome.events import Attempt, Hypothesis, SubmissionScored
 from gome.plugins.bench.table import Row
-from gome.plugins.bench.world.measuring import quality, referenced
+from gome.plugins.bench.world.measuring import referenced
 from gome.plugins.bench.world.statistic import mean_difference, pairs, qualities, share, slope
 
 
@@ -68,17 +67,3 @@ def test_a_difference_that_grows_with_quality_has_a_positive_slope_with_an_inter
 def test_without_pairs_there_is_no_figure() -> None:
     assert mean_difference({}).value is None
     assert slope(pairs([row("gradient", 1.0)], "gradient", "aide"), {}).value is None
-
-
-def test_quality_is_the_rank_correlation_of_predicted_and_measured_gains() -> None:
-    def attempt(name: str, predicted: float, gained: float, parent: str = "a0") -> Attempt:
-        hypothesis = Hypothesis(statement="s", component="model", change={}, expected_gain=predicted)
-        scored = SubmissionScored(attempt=name, purpose="full", score=1.0)
-        return Attempt(id=name, parent=parent, hypothesis=hypothesis, scored=scored, accepted=gained > 0, gain=gained)
-
-    right = [attempt("a1", 0.1, -1.0), attempt("a2", 0.2, 0.5), attempt("a3", 0.3, 3.0)]
-    assert quality(right) == pytest.approx(1.0)
-    assert quality([attempt("a1", 0.3, -1.0), attempt("a2", 0.2, 0.5), attempt("a3", 0.1, 3.0)]) == pytest.approx(-1.0)
-    assert quality([*right, attempt("a4", 9.0, -9.0, parent="")]) == pytest.approx(1.0), "a draft has no parent to beat"
-    assert quality(right[:2]) is None
-    assert quality([attempt("a1", 0.2, 1.0), attempt("a2", 0.2, 2.0), attempt("a3", 0.2, 3.0)]) is None
