@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 VERBS: dict[str, tuple[str, str]] = {
     "run": ("gome.plugins.bench.running:run", "Run a suite, or go on with a bench; without one, list those that ship."),
     "table": ("gome.plugins.bench.exporting:table", "Write a bench's table to FILE.parquet or FILE.jsonl."),
+    "world": ("gome.plugins.bench.world.command:world", "Play a suite in the recorded world, on a virtual clock."),
     "archive": ("gome.plugins.bench.exporting:archive", "Write a bench and its runs to FILE.gome, grades included."),
 }
 """The verbs in the order of help: where each one's command is, and what it does."""
+PLAYED = Path(__file__).with_name("world") / "suites"
+"""Where the suites lie that are played in the recorded world; `bench NAME` is short for `bench world NAME` of these."""
 
 
 class _Bench(click.Group):
     """Whatever is no verb is a suite, or an option of `run`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and (PLAYED / f"{args[0]}.toml").exists():
+            args = ["world", *args]
         if not args or args[0] not in (*VERBS, *ctx.help_option_names):
             args = ["run", *args]
         return super().parse_args(ctx, args)

@@ -79,11 +79,11 @@ async def _row(connection: Connection, bench: Recorded, cell: Cell, result: Cell
     if told.trajectory.started is None:
         return bare
     graded = await grades(connection, result.run) if told.trajectory.finished is not None else {}
-    return _filled(bare, told, graded)
+    return filled(bare, told, graded)
 
 
 @dataclass
-class _Told:
+class Told:
     """A cell's run, folded, with what it had spent whenever an attempt was decided, and which was `best` then."""
 
     trajectory: Trajectory = field(default_factory=Trajectory)
@@ -111,8 +111,8 @@ class _Told:
             self.best.append(t.best)
 
 
-async def _told(connection: Connection, run: str) -> _Told:
-    told = _Told()
+async def _told(connection: Connection, run: str) -> Told:
+    told = Told()
     async with aclosing(connection.log.read(run)) as records:  # type: ignore[type-var]
         async for sealed in records:
             for event in CODEC.commit(sealed, connection.artifacts.text).events:
@@ -120,7 +120,8 @@ async def _told(connection: Connection, run: str) -> _Told:
     return told
 
 
-def _filled(bare: Row, told: _Told, graded: dict[str, SubmissionGraded]) -> Row:
+def filled(bare: Row, told: Told, graded: dict[str, SubmissionGraded]) -> Row:
+    """A row with what its run did and spent, and how good it was."""
     t, spent = told.trajectory, told.ledger
     started = t.started
     assert started is not None

@@ -1,0 +1,115 @@
+"""`gome bench world SUITE`: play a suite in the recorded world, show what came of it, keep table and world."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from gome.kernel.errors import UsageError
+
+
+@click.command("world", epilog="Then: gome report TABLE.jsonl")
+@click.argument("suite")
+@click.option(
+    "--split", type=click.Choice(["dev", "held-out", "both"]), default="dev", help="Which tasks (default dev)."
+)
+@click.option("--world", type=click.Path(path_type=Path), metavar="FILE", help="Play from this file; execute nothing.")
+@click.option("--table", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows (.jsonl or .parquet).")
+@click.option(
+    "--write", type=click.Path(path_type=Path), metavar="FILE", help="Write the world that was used (.world)."
+)
+@click.option("--parallel", type=click.IntRange(1, 256), default=1, metavar="N", help="Processes (default 1).")
+@click.option("--dry-run", is_flag=True, help="Say what would be played.")
+@click.option("--json", "as_json", is_flag=True, help="Lines for machines.")
+def world(**flags: Any) -> None:
+    """Play SUITE (a name or a file) on a virtual clock: programs are executed once, then their results are used.
+
+    Without --world, what no run has asked for before is executed here and kept under the home folder.
+    """
+    from gome.kernel.settings import load
+    from gome.plugins.bench.table import write_table
+    from gome.plugins.bench.world.measuring import referenced
+    from gome.plugins.bench.world.suite import cells, read_suite
+    from gome.plugins.bench.world.troupe import Place, Played, play_all
+
+    suite = read_suite(flags["suite"])
+    splits: Any = ("dev", "held-out") if flags["split"] == "both" else (flags["split"],)
+    wanted = cells(suite, splits)
+    if not wanted:
+        raise UsageError(f"suite {suite.name} has no {flags['split']} tasks")
+    seconds = sum(cell.part.budget.seconds or 0.0 for cell in wanted)
+    said = f"{suite.name}: {len(wanted)} runs, at most {seconds * suite.slots:.0f} CPU seconds if nothing is recorded"
+    print(said, file=sys.stderr)
+    if flags["dry_run"]:
+        return
+    if flags["world"] and flags["write"]:
+        raise UsageError("--world executes nothing, so there is nothing new to --write")
+    place = Place(file=str(flags["world"])) if flags["world"] else Place(home=str(load().home))
+    rows, keys, performed = [], set[str](), 0
+    played: Played
+    for number, played in enumerate(play_all(place, wanted, flags["parallel"]), 1):
+        rows.append(played.row)
+        keys |= played.keys
+        performed += played.performed
+        if flags["as_json"]:
+            print(msgspec.json.encode(played.row).decode(), flush=True)
+        else:
+            print(f"{number}/{len(wanted)} {_line(played)}", file=sys.stderr, flush=True)
+        if flags["table"]:
+            write_table(flags["table"], _in_order(referenced(rows), wanted))
+    if flags["write"]:
+        about = {(cell.part.task, cell.part.split_seed) for cell in wanted}
+        size = place.stage().store.write(flags["write"], keys, about)
+        print(f"{flags['write']}: {len(keys)} answers, {size / 1e6:.2f} MB", file=sys.stderr)
+    if not flags["as_json"]:
+        print(told(_in_order(referenced(rows), wanted)))
+    print(f"{len(keys)} different answers; {performed} times one was missing and was performed", file=sys.stderr)
+
+
+def _in_order(rows: Sequence[Any], wanted: Sequence[Any]) -> list[Any]:
+    """Rows in the order of their cells: of several processes, whoever was faster must not show."""
+    order = {cell.part.digest.removeprefix("sha256-"): i for i, cell in enumerate(wanted)}
+    return sorted(rows, key=lambda row: order[row.cell])
+
+
+def _line(played: Any) -> str:
+    row = played.row
+    hidden = "nothing" if row.hidden is None else f"{row.hidden:.5g}"
+    levels = " ".join(f"{name}={value}" for name, value in row.factors.items())
+    what = f"{row.task} {row.search} {levels} seed {row.seed}"
+    return f"{what}: {hidden}, {row.executions} executions, {played.performed} answers new"
+
+
+def told(rows: Sequence[Any]) -> str:
+    """The table that a person reads first: each search at each level, and how it stands to the gradient."""
+    from gome.plugins.bench.world.statistic import level_of, mean_difference, pairs, qualities, share, slope
+
+    known, lines = qualities(rows), []
+    searches = list(dict.fromkeys(row.search for row in rows))
+    levels = list(dict.fromkeys(level_of(row) for row in rows))
+    lines.append(f"{'level':32} {'quality':>7}  " + "  ".join(f"{name:>11}" for name in searches))
+    for level in levels:
+        named = " ".join(f"{name}={value}" for name, value in level) or "all"
+        figures = []
+        for search in searches:
+            shares = [s for r in rows if r.search == search and level_of(r) == level and (s := share(r)) is not None]
+            figures.append(f"{sum(shares) / len(shares):11.3f}" if shares else f"{'':11}")
+        quality = f"{known[level]:7.3f}" if level in known else f"{'':7}"
+        lines.append(f"{named:32} {quality}  " + "  ".join(figures))
+    for other in searches if "gradient" in searches else []:
+        if other == "gradient" or not (found := pairs(rows, "gradient", other)):
+            continue
+        ahead, grows = mean_difference(found), slope(found, known)
+        lines.append(f"gradient - {other}: {_interval(ahead)} over {ahead.pairs} pairs; slope {_interval(grows)}")
+    return "\n".join(lines)
+
+
+def _interval(estimate: Any) -> str:
+    if estimate.value is None:
+        return "none"
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
