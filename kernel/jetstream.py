@@ -176,6 +176,11 @@ class Connection:
             if self._client is None:
                 await self._connect()
 
+    async def client(self) -> Client:
+        """The library's client as it is now, connected; it is another one after the library gave one up for good, which
+        `on_return` tells. For what the library does by itself, such as services."""
+        return await self._ready()
+
     async def close(self) -> None:
         """Close for good; whoever waits for an answer gets `Unanswered`."""
         self._closed = True
@@ -219,12 +224,20 @@ class Connection:
         finally:
             self._waiting.remove(asked)
 
-    async def send(self, subject: str, payload: bytes = b"", reply: str = "", *, confirm: bool = False) -> None:
+    async def send(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        reply: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        confirm: bool = False,
+    ) -> None:
         """Publish without awaiting an answer; one that comes goes to `reply`. With `confirm` this returns when the
         server has taken it, and raises `Forbidden` when it does not."""
         client = await self._ready()
         self._forbidden.discard(("publish", subject.lower()))
-        await client.publish(subject, payload, reply=reply)
+        await client.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
         if confirm:
             await self._settle(client)
             if ("publish", subject.lower()) in self._forbidden:

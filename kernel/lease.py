@@ -78,6 +78,14 @@ class KvLease:
                 async with asyncio.timeout(2):
                     await self._put(b"", self._revision)
 
+    async def owner(self) -> Owner | None:
+        """Who has the run at this moment, without taking it; None when nobody does."""
+        try:
+            _, value = await self._last()
+        except ApiError as error:
+            raise LogUnreachable(f"{self._connection.where} does not tell who has run {self.run}: {error}") from error
+        return Owner.said(value) if value else None
+
     async def _prepare(self) -> None:
         config = {
             "name": f"KV_{BUCKET}",

@@ -274,13 +274,22 @@ def workshop(
 
 
 class Launcher:
-    """Starts and resumes runs over one connection; a context manager that holds the owner lock of each."""
+    """Starts and resumes runs over one connection; a context manager that holds the owner lock of each. `cores` and
+    `devices` are for whoever drives several runs on one machine; without them a run has as many cores as it began
+    with."""
 
-    def __init__(self, connection: Connection, settings: Settings) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        settings: Settings,
+        cores: CorePool | None = None,
+        devices: DevicePool | None = None,
+    ) -> None:
         self.connection = connection
         self.settings = settings
         self._held = contextlib.AsyncExitStack()
-        self._devices = DevicePool()
+        self._cores = cores
+        self._devices = devices or DevicePool()
 
     async def __aenter__(self) -> Launcher:
         return self
@@ -294,11 +303,12 @@ class Launcher:
         self._held.enter_context(owner_lock(self.connection.home, run))
         if not self.settings.nats_url or self.connection.nats is None:
             return None
-        from gome.kernel.lease import KvLease
+        from gome.kernel.lease import LEASE, KvLease
 
         # A scorer elsewhere may write to the vault, but only a driver may make it.
         await self.connection.vault.head(run)
-        return await self._held.enter_async_context(KvLease(self.connection.nats, run))
+        lease = min(LEASE, float(self.settings.lease))
+        return await self._held.enter_async_context(KvLease(self.connection.nats, run, lease=lease))
 
     async def start(self, request: Request, say: Callable[[str], None]) -> Launch:
         """Start a new run, or take up an open one of the same id."""
@@ -451,7 +461,7 @@ class Launcher:
         state: RunState | None = None,
     ) -> Launch:
         c = self.connection
-        cores = CorePool(capacity or self.settings.capacity)
+        cores = self._cores or CorePool(capacity or self.settings.capacity)
         shop = workshop(c, plugins, cores, self._devices, unsafe)
         state = state or RunState(run, codec_for(plugins), plugins, c.artifacts.text)
         live = LiveRun(c.log, state, Scribe(run, state.codec, c.artifacts, shop.process, c.tenant), c.time)
