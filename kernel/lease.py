@@ -101,7 +101,7 @@ class KvLease:
             "num_replicas": self._connection.replicas,
         }
         try:
-            await self._connection.api(f"STREAM.CREATE.KV_{BUCKET}", config)
+            await self._connection.create(config)
         except ApiError as error:
             if error.code != _STREAM_EXISTS:
                 raise

@@ -113,7 +113,7 @@ class Submissions:
             if error.status != 404:
                 raise LogUnreachable(f"submissions at {self._connection.where} cannot be used: {error}") from error
             try:
-                await self._connection.api(f"STREAM.CREATE.{STREAM}", config)
+                await self._connection.create(config)
             except ApiError as refusal:
                 if refusal.code != _EXISTS:
                     where = self._connection.where
