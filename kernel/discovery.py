@@ -95,15 +95,15 @@ def _reasoner(entry: EntryPoint, reasoner: Any) -> Plugin:
     return as_plugin(reasoner, name=entry.name, summary=summary, needs=needs, modules=(entry.module,))
 
 
-def _astray() -> Iterator[Found]:
+def _astray(installed: Any) -> Iterator[Found]:
     """Entry points in groups that look like ours and are none, which nobody would ever load."""
     groups = {group: role for role, group in GROUPS.items()}
-    for group in sorted(g for g in entry_points().groups if g.startswith("gome.") and g not in groups):
+    for group in sorted(g for g in installed.groups if g.startswith("gome.") and g not in groups):
         near = difflib.get_close_matches(group, groups, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(groups)}"
         role = groups[near[0]] if near else "plugin"
         error = f"there is no group {group}; {hint}"
-        for entry in sorted(entry_points(group=group)):
+        for entry in sorted(installed.select(group=group)):
             about = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
             yield Found(group, role, entry.name, entry.value, *about, None, error)
 
@@ -112,10 +112,11 @@ def discover() -> list[Found]:
     """Load every entry point of every role, in sorted order. Never raises: failures are in `Found.error`."""
     only = {n.strip() for n in os.environ.get("GOME_LOAD_PLUGINS", "").split(",") if n.strip()}
     found = []
+    installed: Any = entry_points()  # once: it looks at every package that is installed
     for role, group in GROUPS.items():
         if role == "task":
             continue
-        for entry in sorted(entry_points(group=group), key=lambda e: (e.name, e.value)):
+        for entry in sorted(installed.select(group=group), key=lambda e: (e.name, e.value)):
             if only and entry.name not in only:
                 continue
             plugin, error = None, ""
@@ -136,7 +137,7 @@ def discover() -> list[Found]:
                     error,
                 )
             )
-    found += [f for f in _astray() if not only or f.name in only]
+    found += [f for f in _astray(installed) if not only or f.name in only]
     return found
 
 

@@ -2,7 +2,8 @@
 
     GomeError                    exit 1
     ├── UsageError               exit 2   the command, task or settings are wrong: change them
-    │   └── UnknownRun           exit 2   no such run in this log: see `gome runs`
+    │   ├── UnknownRun           exit 2   no such run in this log: see `gome runs`
+    │   └── RunAlive             exit 2   another process drives the run: watch it with `gome tail`
     ├── LogUnreachable           exit 3   no server: start one, or check URL and token (`gome doctor`)
     │   ├── Forbidden            exit 3   the server knows us and does not permit it: use other credentials
     │   └── AppendUnknown        exit 3   an append may or may not have landed and the head cannot be read
@@ -40,6 +41,10 @@ class UsageError(GomeError):
 
 class UnknownRun(UsageError):
     """The log holds no run of this id."""
+
+
+class RunAlive(UsageError):
+    """Another process drives the run."""
 
 
 class LogUnreachable(GomeError):

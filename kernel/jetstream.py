@@ -39,6 +39,8 @@ from gome.kernel.errors import LogUnreachable, OversizeRecord
 __all__ = ["ApiError", "Connection", "Subscription", "Unanswered", "headers_size", "parse"]
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
 _NO_JETSTREAM = 10039
+_NO_PLACE = (10005, 10074)
+"""Error codes: no suitable peers for placement, replicas without a cluster."""
 _GATHERS = 6
 """Answers of many messages at once, per connection: the server cuts off a client that has 64 MiB outstanding."""
 
@@ -102,7 +104,7 @@ class Connection:
     Times are in seconds: `connect_timeout` for the first
     connection, `timeout` for one answer, `patience` for the server to come back before an error is raised.
     `pending_bytes` bounds what is received and not yet looked at. `replicas` is how many servers shall hold a stream
-    that is made over this connection."""
+    that is made over this connection; 0 becomes 3 when we are connected to a server of a cluster, else 1."""
 
     url: str
     token: str = field(default="", repr=False)
@@ -176,6 +178,11 @@ class Connection:
             if self._client is None:
                 await self._connect()
 
+    async def client(self) -> Client:
+        """The library's client as it is now, connected; it is another one after the library gave one up for good, which
+        `on_return` tells. For what the library does by itself, such as services."""
+        return await self._ready()
+
     async def close(self) -> None:
         """Close for good; whoever waits for an answer gets `Unanswered`."""
         self._closed = True
@@ -219,12 +226,20 @@ class Connection:
         finally:
             self._waiting.remove(asked)
 
-    async def send(self, subject: str, payload: bytes = b"", reply: str = "", *, confirm: bool = False) -> None:
+    async def send(
+        self,
+        subject: str,
+        payload: bytes = b"",
+        reply: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        confirm: bool = False,
+    ) -> None:
         """Publish without awaiting an answer; one that comes goes to `reply`. With `confirm` this returns when the
         server has taken it, and raises `Forbidden` when it does not."""
         client = await self._ready()
         self._forbidden.discard(("publish", subject.lower()))
-        await client.publish(subject, payload, reply=reply)
+        await client.publish(subject, payload, reply=reply, headers=dict(headers) if headers else None)
         if confirm:
             await self._settle(client)
             if ("publish", subject.lower()) in self._forbidden:
@@ -253,6 +268,23 @@ class Connection:
                 if loop.time() >= until:
                     raise disabled or error from None
                 await asyncio.sleep(0.05)
+
+    async def create(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Make a stream, as `api` does. A cluster that has just started has no place for all copies yet: it is asked
+        again for as long as we have patience."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.patience
+        while True:
+            try:
+                return await self.api(f"STREAM.CREATE.{config['name']}", config)
+            except ApiError as error:
+                if error.code not in _NO_PLACE or config["num_replicas"] == 1:
+                    raise
+                if loop.time() >= until:
+                    wanted = f"{config['num_replicas']} servers with JetStream are wanted"
+                    hint = f"{error}: {wanted}; start them, or make do with one by GOME_REPLICAS=1"
+                    raise ApiError(error.code, error.status, hint) from None
+            await asyncio.sleep(0.2)
 
     def new_inbox(self) -> str:
         """A subject of our own, for answers that keep the subject they were stored under."""
@@ -348,6 +380,8 @@ class Connection:
                 if self._refused or asyncio.get_running_loop().time() >= until:
                     raise LogUnreachable(self._away())
             attempt.result()
+            if self.replicas == 0:
+                self.replicas = 3 if client._server_info.get("cluster") else 1
             self._inbox = client.new_inbox()
             self._client = client
             await client.listen(f"{self._inbox}.*", self._on_answer, self.pending_bytes)

@@ -78,6 +78,14 @@ class KvLease:
                 async with asyncio.timeout(2):
                     await self._put(b"", self._revision)
 
+    async def owner(self) -> Owner | None:
+        """Who has the run at this moment, without taking it; None when nobody does."""
+        try:
+            _, value = await self._last()
+        except ApiError as error:
+            raise LogUnreachable(f"{self._connection.where} does not tell who has run {self.run}: {error}") from error
+        return Owner.said(value) if value else None
+
     async def _prepare(self) -> None:
         config = {
             "name": f"KV_{BUCKET}",
@@ -93,7 +101,7 @@ class KvLease:
             "num_replicas": self._connection.replicas,
         }
         try:
-            await self._connection.api(f"STREAM.CREATE.KV_{BUCKET}", config)
+            await self._connection.create(config)
         except ApiError as error:
             if error.code != _STREAM_EXISTS:
                 raise

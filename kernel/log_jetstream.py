@@ -363,7 +363,7 @@ class JetStreamLog:
                 if error.status != 404:
                     raise LogUnreachable(f"{self.name} cannot be used: {error}") from error
                 try:
-                    info = await self._connection.api(f"STREAM.CREATE.{self._stream}", wanted)
+                    info = await self._connection.create(wanted)
                 except Forbidden as refusal:
                     raise Forbidden(f"{self.name} is not there before a driver's first run; {refusal}") from refusal
                 except ApiError as refusal:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from gome.kernel.errors import UsageError
+from gome.kernel.errors import RunAlive, UsageError
 from gome.kernel.log_checks import check_name
 
 _PROBE = 0.3
@@ -47,9 +47,9 @@ class Owner:
         return f"process {self.pid}" + ("" if self.host == os.uname().nodename else f" on {self.host}")
 
 
-def refusal(run: str, owner: Owner | None) -> UsageError:
+def refusal(run: str, owner: Owner | None) -> RunAlive:
     """The error that tells who has the run."""
-    return UsageError(f"run {run} is alive in {owner or 'another process'}; watch it with `gome tail {run}`")
+    return RunAlive(f"run {run} is alive in {owner or 'another process'}; watch it with `gome tail {run}`")
 
 
 def _path(home: Path, run: str) -> Path:

@@ -324,6 +324,8 @@ class WorkQueue:
         if not self._makes:
             return None
         try:
+            if call.startswith("STREAM.CREATE"):
+                return await self._connection.create(config)
             return await self._connection.api(call, config)
         except Forbidden:
             self._makes = False

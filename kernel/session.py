@@ -19,6 +19,7 @@ from gome.events import (
     Payload,
     RunResumed,
     RunSuspended,
+    StopRequested,
     command_id,
 )
 from gome.kernel.cursor import Answer
@@ -165,6 +166,10 @@ class Session:
         returns."""
         self._suspending = reason
         self.live.nudge()
+
+    async def stop(self, reason: str, nonce: str) -> None:
+        """Ask the run to end with what it has."""
+        await self.command(StopRequested(reason=reason), nonce)
 
     async def _decider_failed(self, answer: Answer, nonce: str) -> None:
         codec = self.live.state.codec

@@ -64,8 +64,9 @@ class Settings:
     the folder under home, else a folder or a URL; `capacity` counts programs that run at once (≥ 1), `traces` the
     branches that a run searches side by side (1 to 1000); `roles` maps roles to plugin names where somebody chose;
     `plugins` holds a table per plugin, unchecked; `secrets` is what the secrets file says. `replicas` is how many
-    servers of a cluster shall hold the log (1, 3 or 5), `lease` after how many seconds of silence a worker's work goes
-    to another one (5 to 3600). `origins` maps keys as TOML writes them to where they came from."""
+    servers of a cluster shall hold the log (1, 3 or 5; 0: three where there is a cluster), `lease` after how many
+    seconds of silence a worker's work goes to another one (5 to 3600). `origins` maps keys as TOML writes them to where
+    they came from."""
 
     home: Path
     nats_url: str = ""
@@ -74,7 +75,7 @@ class Settings:
     nats_password: str = field(default="", repr=False)
     tenant: str = "main"
     artifacts: str = ""
-    replicas: int = 1
+    replicas: int = 0
     lease: int = 30
     capacity: int = 1
     traces: int = 3
@@ -296,7 +297,7 @@ def _settings(
         home=path("home") if ("home",) in values else Path(os.path.abspath(folder)) / ".gome",
         nats_url=values.get(("nats",), ""),
         capacity=values.get(("capacity",)) or cores(),
-        replicas=values.get(("replicas",), 1),
+        replicas=values.get(("replicas",), 0),
         lease=values.get(("lease",), 30),
         roles={key[0]: values[key] for key in (*((role,) for role in ROLES), ASKER) if key in values},
         plugins=nested({k: v for k, v in values.items() if k[0] not in KEYS and k[0] not in ROLES and k != ASKER}),

@@ -38,6 +38,7 @@ VERBS: dict[str, str] = {
     "export": "Write runs to one portable file.",
     "import": "Take in runs from archives and other tools.",
     "report": "Figures over many runs.",
+    "serve": "Queue and drive runs that others submit.",
     "worker": "Perform queued effects of runs elsewhere.",
     "server": "Configure a server that machines share.",
     "plugins": "List plugins, what they read, and what fails to load.",

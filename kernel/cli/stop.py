@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING
 
 import click
@@ -32,23 +31,18 @@ def stop(run: str, reason: str, nats: str, as_json: bool) -> None:
 
 
 async def _ask(connection: Connection, run: str, reason: str) -> str:
-    """Append StopRequested, unless there is nothing to stop; returns what a person should know."""
-    from gome.events import StopRequested, command_id
-    from gome.kernel.appender import Scribe
-    from gome.kernel.live import LiveRun
+    """Ask, unless there is nothing to stop; returns what a person should know."""
     from gome.kernel.owner import owner_of
+    from gome.kernel.stopping import ask_to_stop
 
     state = await folded(connection, run)
     owner = owner_of(connection.home, run)
     waiting = f"{owner} ends it" if owner else f"nobody drives it here now, `gome run --resume {run}` ends it"
-    if state.trajectory.stop_requested and state.finished is None:
-        return f"run {run} has been asked to stop already; {waiting}"
-    nonce = secrets.token_hex(16)
-    live = LiveRun(connection.log, state, Scribe(run, state.codec, connection.artifacts, "gome stop"), connection.time)
-    said = state.codec.saying(command_id(nonce), StopRequested(reason=reason))
-    # While nobody drives it the run is at rest, and the gap before this command is not active time.
-    draft = live.scribe.draft("control", "client", nonce, [said], resumes=owner is None)
-    if await live.commit(draft, still=lambda: state.finished is None) is None:
-        assert state.finished is not None
-        return f"run {run} is finished already ({state.finished.outcome})"
-    return f"asked run {run} to stop; {waiting}"
+    match await ask_to_stop(connection, state, reason, resting=owner is None, by="gome stop"):
+        case "already":
+            return f"run {run} has been asked to stop already; {waiting}"
+        case "finished":
+            assert state.finished is not None
+            return f"run {run} is finished already ({state.finished.outcome})"
+        case "asked":
+            return f"asked run {run} to stop; {waiting}"

@@ -14,8 +14,10 @@ PROGRAMS = ("plugins/mutator/pipeline/fragments/", "plugins/baseline/template.py
 """Source text of the programs that gome writes: imported by nobody but a test, executed in the sandbox."""
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "nats": ("kernel/jetstream.py", "kernel/log_live.py"),
+    "nats": ("kernel/jetstream.py", "kernel/log_live.py", "kernel/service/micro.py"),
     "httpx": ("plugins/completion/", "plugins/memory/kernel/endpoint.py"),
+    "starlette": ("kernel/service/http.py",),
+    "uvicorn": ("kernel/service/http.py",),
     "fsspec": ("kernel/artifacts_remote.py",),
     "rich": ("kernel/cli/", "plugins/bench/report/text.py"),
     "jinja2": ("plugins/bench/report/page.py", "plugins/reasoner/gome/", "plugins/mutator/llm/"),

@@ -264,8 +264,8 @@ def test_a_lease_is_at_least_as_long_as_workers_can_keep(tmp_path: Path) -> None
         load(folder=tmp_path, environ={"GOME_LEASE": "1"})
 
 
-def test_replicas_are_one_three_or_five(tmp_path: Path) -> None:
-    assert load(folder=tmp_path, environ={}).replicas == 1
+def test_replicas_are_one_three_or_five_and_left_to_the_server_by_default(tmp_path: Path) -> None:
+    assert load(folder=tmp_path, environ={}).replicas == 0
     assert load(folder=tmp_path, environ={"GOME_REPLICAS": "3"}).replicas == 3
     (tmp_path / "gome.toml").write_text("replicas = 2\n")
     with pytest.raises(UsageError, match=r"gome\.toml:1: replicas: 2 is none of 1, 3, 5"):

@@ -1,0 +1,83 @@
+"""From a submission to what `gome run` would have been asked: its checks, its settings, the request.
+
+A client that reaches a service is trusted with less than a person at a terminal: it may not name files, nor settings
+that its tenant was not given (one of them could send the service's key for a model somewhere else).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from gome.kernel.discovery import choose, discover
+from gome.kernel.profiles import find_profile
+from gome.kernel.service.problems import Refused
+from gome.kernel.service.submission import Submission, Submitted
+from gome.kernel.service.tenants import ALL, Tenant
+from gome.kernel.settings import Settings, load
+from gome.kernel.start import DEFAULT_PROFILE, Request
+from gome.kernel.tasks import TaskOptions, find, sources
+
+LIMIT = 128 * 1024
+"""Bytes that a request may have."""
+
+
+def decode(body: bytes) -> Submission:
+    """A submission from JSON. Raises `Refused` (413, 422)."""
+    if len(body) > LIMIT:
+        raise Refused(413, f"a submission may have {LIMIT:,} bytes, and this one has {len(body):,}")
+    try:
+        return msgspec.json.decode(body, type=Submission)
+    except msgspec.DecodeError as error:
+        raise Refused(422, f"this is no submission: {str(error)[:1].lower()}{str(error)[1:]}") from None
+
+
+def check(submission: Submission, tenant: Tenant, settings: Settings) -> None:
+    """Refuse what could not begin, while the client listens. Raises `Refused`, `UsageError`, `PluginError`."""
+    for table in submission.settings:
+        if not tenant.may_set(table):
+            raise Refused(403, f"tenant {tenant.name} may not give settings of {table}; {_allowed(tenant.tables)}")
+    if submission.model and not tenant.may_set("completion"):
+        raise Refused(403, f"tenant {tenant.name} may not name a model; {_allowed(tenant.tables)}")
+    known = {name for source in sources() for name, _ in source.names()}
+    if submission.task not in known and submission.task not in tenant.tasks and ALL not in tenant.tasks:
+        raise Refused(422, f"there is no task {submission.task!r} for tenant {tenant.name}; name one of `gome tasks`")
+    find(submission.task)
+    request, _ = request_of(Submitted("checked", tenant.name, 0.0, submission), settings)
+    choose(discover(), request.named)
+
+
+def _allowed(tables: tuple[str, ...]) -> str:
+    return f"it may give {', '.join(tables)}" if tables else "it may give none"
+
+
+def request_of(submitted: Submitted, settings: Settings) -> tuple[Request, Settings]:
+    """What is started for a submission, and the settings under which. Raises `UsageError`."""
+    asked = submitted.submission
+    if asked.profile:
+        mine = load(flags={"profile": asked.profile}, profiles=find_profile)
+        settings = replace(
+            settings, profile=asked.profile, roles=mine.roles, plugins=mine.plugins, origins=mine.origins
+        )
+    options = {name: getattr(asked.options, name) for name in asked.options.__struct_fields__}
+    request = Request(
+        spec=asked.task,
+        options=TaskOptions(**options),
+        run=submitted.run,
+        seed=asked.seed,
+        budget=asked.budget,
+        traces=asked.traces or settings.traces,
+        named={**settings.roles, **asked.roles},
+        profile=settings.profile or DEFAULT_PROFILE,
+        settings=_over(settings.plugins, asked.settings),
+        fallback=settings.fallback,
+        model=asked.model,
+    )
+    return request, settings
+
+
+def _over(base: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {name: {**base.get(name, {}), **given.get(name, {})} for name in {**base, **given}}

@@ -1,0 +1,80 @@
+"""Plugins and tasks that stand in for the real ones: runs that take no time, and runs that wait until they may go on.
+
+They are installed as a distribution of their own, so that real service processes find them through entry points. The
+task `held` has executions that end only when the file named by STANDIN_GATE exists; those of `instant` end at once; a
+task `broken` cannot be prepared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gome.events import Event, ExecutionFinished, ExecutionRequested
+from gome.kernel.errors import UsageError
+from gome.kernel.plugin import Context
+from gome.kernel.tasks import Finding, PreparedTask, TaskOptions
+from tests.kernel import recorded, toy
+
+ROLES = recorded.ROLES
+
+
+async def _perform(event: Event, ctx: Context) -> Any:
+    assert isinstance(event.payload, ExecutionRequested)
+    gate = Path(os.environ.get("STANDIN_GATE", "/nowhere"))
+    with (ctx.home / "executions.txt").open("a") as file:
+        file.write(f"{os.getpid()} {ctx.run} {event.payload.attempt}\n")
+    while ctx.started.task.name == "held" and not gate.exists():
+        if ctx.cancelled():
+            break
+        await asyncio.sleep(0.02)
+    return ExecutionFinished(attempt=event.payload.attempt, purpose="full", ok=True, seconds=1.0, outputs={})
+
+
+runner = dataclasses.replace(toy.runner, perform=_perform)
+
+
+class Source:
+    """The tasks of the stand-in."""
+
+    name = "standin"
+    summary = "tasks of tests"
+
+    def matches(self, spec: str) -> bool:
+        return False
+
+    def names(self) -> list[tuple[str, str]]:
+        return [("instant", "at once"), ("held", "waits for a file"), ("broken", "cannot be prepared")]
+
+    def prepare(self, spec: str, options: TaskOptions, folder: Path) -> PreparedTask:
+        if spec == "broken":
+            raise UsageError("the task broken has no table")
+        files = {name: folder / name for name in ("train.csv", "test.csv")}
+        for path in files.values():
+            path.write_bytes(b"file")
+        return PreparedTask(msgspec.structs.replace(toy.TASK, name=spec), files, None, "a page")
+
+    def check(self, prepared: PreparedTask) -> list[Finding]:
+        return []
+
+
+source = Source()
+
+
+def install(folder: Path) -> None:
+    """Make stand-ins an installed distribution in a folder; put it and the checkout on the path."""
+    about = folder / "standin-1.0.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: standin\nVersion: 1.0\n")
+    lines = [
+        f"[{recorded.GROUPS[role]}]\n{name} = tests.kernel."
+        f"{'service.standin' if role == 'runner' else 'recorded'}:{role}\n"
+        for role, name in ROLES.items()
+    ]
+    lines.append("[gome.tasks]\nstandin = tests.kernel.service.standin:source\n")
+    (about / "entry_points.txt").write_text("\n".join(lines))
