@@ -1,0 +1,1 @@
+"""Benches: many runs that are compared, planned from a suite file, recorded as a run of their own, read as a table."""
