@@ -180,6 +180,15 @@ class Calls:
     per_run: float = 0.0
 
 
+@dataclass(frozen=True)
+class Report:
+    """Something that `gome report` can show beside the kernel's own. `command` is run with the arguments as they were
+    typed where `matches` says of them that they are its own, or where its name stands first."""
+
+    command: click.Command
+    matches: Callable[[Sequence[str]], bool]
+
+
 def nothing() -> None:
     """The state of a plugin that keeps none."""
     return None
@@ -204,8 +213,9 @@ class Plugin:
     update its state in place. `decide(state, event, draw)` returns the payloads that answer the event, none for
     silence; it must be a pure function of its arguments. `effects` lists the intents that `perform` carries out.
     `emits` registers payload types of its own with the codec. `settings` is a msgspec struct with defaults for its
-    table in the settings. `commands` adds CLI verbs, `checks` lines to `gome doctor`. `prepare(started)` is called in a
-    process that is about to perform for this plugin in a run: it begins what takes long to begin, and returns at once.
+    table in the settings. `commands` adds CLI verbs, `reports` what `gome report` can show, `checks` lines to
+    `gome doctor`. `prepare(started)` is called in a process that is about to perform for this plugin in a run: it
+    begins what takes long to begin, and returns at once.
     `calls(tables, task)` forecasts its calls to language models from the run's settings. `default` marks the one that a
     role takes when none is named. `needs` names optional roles (`completion`) that a run with this plugin must fill;
     `pairs` names plugins of other roles that it works with (role → name), which are taken where nobody names others.
@@ -230,6 +240,7 @@ class Plugin:
     emits: tuple[type[Payload], ...] = ()
     settings: type | None = None
     commands: tuple[click.Command, ...] = ()
+    reports: tuple[Report, ...] = ()
     checks: Callable[[], Sequence[Check]] | None = None
     prepare: Callable[[RunStarted], None] | None = None
     default: bool = False

@@ -30,6 +30,7 @@ class Row:
     needs: list[str]
     settings: str
     commands: list[str]
+    reports: list[str]
     error: str
 
 
@@ -53,6 +54,7 @@ def _plugin(found: Found) -> Row:
         needs=list(p.needs) if p else [],
         settings=p.settings.__name__ if p and p.settings else "",
         commands=[command.name or "" for command in p.commands] if p else [],
+        reports=[report.command.name or "" for report in p.reports] if p else [],
         error=found.error,
     )
 
@@ -67,7 +69,7 @@ def _task_sources() -> list[Row]:
             error = f"{type(caught).__name__}: {caught}"
         dist = entry.dist
         about = (dist.name, dist.version) if dist else ("", "")
-        rows.append(Row("task", entry.name, False, *about, entry.value, summary, [], [], [], "", [], error))
+        rows.append(Row("task", entry.name, False, *about, entry.value, summary, [], [], [], "", [], [], error))
     return rows
 
 
@@ -115,6 +117,7 @@ def _whole(row: Row) -> None:
         "needs": ", ".join(row.needs),
         "settings": f"[{row.name}] {row.settings}" if row.settings else "",
         "commands": ", ".join(f"gome {command}" for command in row.commands),
+        "reports": ", ".join(f"gome report {report}" for report in row.reports),
         "error": row.error,
     }
     print(row.name)

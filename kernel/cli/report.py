@@ -1,4 +1,6 @@
-"""`gome report`: figures over many runs. `gome report traces` recomputes a paper's results from imported traces."""
+"""`gome report`: figures over many runs. `gome report traces` recomputes a paper's results from imported traces; other
+reports are offered by plugins (`Plugin.reports`), which say themselves what they can report on.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,45 @@ from gome.kernel.errors import UsageError
 
 if TYPE_CHECKING:
     from gome.kernel.importing.figures import Rate, TraceFigures
+    from gome.kernel.plugin import Report
 
 
-@click.group("report")
+class _Reports(click.Group):
+    """The kernel's own reports, and those of plugins by their names or by what the arguments are."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(dict.fromkeys([*self.commands, *_offered()]))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        offered = _offered().get(cmd_name)
+        return offered.command if offered else None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in ("-h", "--help") and self.get_command(ctx, args[0]) is None:
+            name = next((name for name, report in _offered().items() if report.matches(tuple(args))), None)
+            if name is None:
+                have = ", ".join(self.list_commands(ctx))
+                raise UsageError(f"there is no report on {args[0]!r}; there are {have} (see `gome report --help`)")
+            args = [name, *args]
+        return super().parse_args(ctx, args)
+
+
+def _offered() -> dict[str, Report]:
+    """Reports of installed plugins by their commands' names; of two with the same the first in order."""
+    from gome.kernel.discovery import discover
+
+    offered: dict[str, Report] = {}
+    for plugin in (f.plugin for f in discover() if f.plugin is not None):
+        for one in plugin.reports:
+            offered.setdefault(one.command.name or plugin.name, one)
+    return offered
+
+
+@click.group("report", cls=_Reports)
 def report() -> None:
-    """Figures over many runs."""
+    """Figures over many runs: `gome report SUBJECT …` shows what fits the subject, or name the report first."""
 
 
 @report.command("traces")
