@@ -104,8 +104,8 @@ def _astray(installed: Any) -> Iterator[Found]:
         role = groups[near[0]] if near else "plugin"
         error = f"there is no group {group}; {hint}"
         for entry in sorted(installed.select(group=group)):
-            about = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
-            yield Found(group, role, entry.name, entry.value, *about, None, error)
+            distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
+            yield Found(group, role, entry.name, entry.value, distribution, version, None, error)
 
 
 def discover() -> list[Found]:
