@@ -160,6 +160,7 @@ def _settings_of(base: Settings, cell: Cell) -> Settings:
 
 
 def request_of(cell: Cell, run: str, unsafe: bool) -> Request:
+    """What starts the run of a cell."""
     task, treatment = cell.task, cell.treatment
     options = TaskOptions(
         target=task.target,

@@ -26,6 +26,7 @@ from gome.events import (
     Task,
     Trajectory,
 )
+from gome.events.quality import quality
 from gome.plugins.bench.cells import Cell
 from gome.plugins.bench.events import CellFinished
 from gome.plugins.bench.reading import Recorded, recorded
@@ -34,8 +35,6 @@ from gome.plugins.bench.table import Point, Row
 if TYPE_CHECKING:
     from gome.kernel.connect import Connection
 
-FEWEST = 3
-"""Judged improvements from which on a reasoner's forecasts are correlated with what came of them."""
 FINAL = "final"
 """Name under which what was handed in is graded."""
 
@@ -157,22 +156,6 @@ def filled(bare: Row, told: Told, graded: dict[str, SubmissionGraded]) -> Row:
         playbook=playbook_digest(started),
         curve=curve,
     )
-
-
-def quality(t: Trajectory) -> float | None:
-    """Spearman correlation, in [-1, 1], of the impact that the reasoner saw in each improvement (1 to 10) and the gain
-    that the judge measured. None with fewer than `FEWEST` of them, and where either does not vary."""
-    pairs = [
-        (a.hypothesis.scores.impact, a.gain)
-        for a in t.attempts.values()
-        if a.hypothesis is not None and a.parent and a.score is not None and a.accepted is not None
-    ]
-    if len(pairs) < FEWEST or any(len(set(values)) == 1 for values in zip(*pairs, strict=True)):
-        return None
-    from scipy.stats import spearmanr
-
-    found = float(spearmanr(*zip(*pairs, strict=True)).statistic)
-    return round(found, 12) if math.isfinite(found) else None
 
 
 def task_digest(task: Task) -> str:

@@ -7,8 +7,10 @@ The metrics are in `tables.py`, `words.py`, `masks.py` and `special.py`, what ma
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-from gome.plugins.tasks.mlebench.graders.checking import Grade
+if TYPE_CHECKING:
+    from gome.plugins.tasks.mlebench.graders.checking import Grade
 
 UNSUPPORTED: dict[str, str] = {
     "3d-object-detection-for-autonomous-vehicles": "its metric intersects rotated boxes in space with pyquaternion and "
