@@ -16,7 +16,7 @@ from gome.plugins.reasoner.playbook.diagnose import diagnose
 from gome.plugins.reasoner.playbook.facts import read_facts, without_diagnostics
 from gome.plugins.reasoner.playbook.idea import Idea
 from gome.plugins.reasoner.playbook.moves import MOVES
-from gome.plugins.reasoner.playbook.pipelines import key_of
+from gome.plugins.reasoner.playbook.pipelines import content_key, key_of
 from gome.plugins.reasoner.playbook.propose import propose
 from gome.plugins.reasoner.playbook.reflect import reflect
 from gome.plugins.reasoner.playbook.settings import CHANNELS, Settings, read_settings
@@ -126,6 +126,18 @@ def test_a_fault_is_declared_in_a_new_member_and_nowhere_else() -> None:
         assert spoilt.blend == TWO.blend
         kinds.add(spoilt.members[1].fault)
     assert kinds == {"crash", "noise"}
+
+
+def test_a_fault_never_makes_a_program_that_exists() -> None:
+    for number in range(60):
+        weak = weakness(0.0, "implementation", attempt=f"a{number}")
+        first = weak.spoilt(TWO, ())
+        if first is None:
+            continue
+        known = {content_key(read_pipeline(first["pipeline"]))}
+        second = weak.spoilt(TWO, (), known)
+        assert second and content_key(read_pipeline(second["pipeline"])) not in known
+        assert weak.spoilt(TWO, (), known | {content_key(read_pipeline(second["pipeline"]))}) is None
 
 
 def test_a_drawn_challenge_says_that_it_was_drawn_and_moves_answer_it() -> None:
