@@ -65,3 +65,25 @@ async def test_every_scheduler_carries_a_run_to_its_end_and_verifies(scheduler: 
     assert run.verdict.ok and run.state.finished and run.state.finished.outcome == "done"
     assert len(run.attempts) == 16 and {a.trace for a in run.attempts} == {0, 1, 2}
     assert all(a.accepted is not None for a in run.attempts)
+
+
+async def test_memory_of_the_own_trace_recalls_no_other_trace(whole: Played) -> None:
+    run = await played(loop={"shared": False})
+    assert run.verdict.ok and run.state.finished
+    traces = {a.id: a.trace for a in run.attempts}
+    told = [(a.trace, r.attempt) for a in run.attempts for r in a.recollections]
+    assert told and all(traces[name] == trace for trace, name in told)
+    assert any(traces[r.attempt] != a.trace for a in whole.attempts for r in a.recollections)
+    assert not any(a.hypothesis.learnt_from for a in run.attempts if a.hypothesis)
+
+
+async def test_a_playbook_of_no_strength_carries_a_run_to_a_worse_end(whole: Played) -> None:
+    run = await played(playbook={"strength": 0.0}, guard={"enabled": False})
+    assert run.verdict.ok and run.state.finished
+    faults = [m.get("fault") for a in run.attempts if a.code for m in a.code.spec["members"]]
+    assert "crash" in faults and "noise" in faults
+    best, sound = run.state.trajectory.best_attempt(), whole.state.trajectory.best_attempt()
+    assert sound and sound.score is not None and (best is None or (best.score or 1.0) > sound.score)
+    wrong = [a for a in run.attempts if a.feedback and a.accepted is not None and a.feedback.accept != (a.gain > 0)]
+    assert wrong, "wrong opinions decide where no guard does"
+    assert all(f is None for a in whole.attempts if a.code for f in [a.code.spec["members"][0].get("fault")])

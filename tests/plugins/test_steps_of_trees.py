@@ -148,10 +148,14 @@ async def grown(seed: int, **settings: dict[str, Any]) -> Played:
     return Played(live.state, verifier.verdict())
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("diagnosis", [True, False])
-async def test_every_step_of_a_tree_is_answered_in_its_kind_with_a_new_program(seed: int, diagnosis: bool) -> None:
-    run = await grown(seed, loop={"diagnosis": diagnosis})
+@pytest.mark.parametrize(
+    ("seed", "diagnosis", "strength"),
+    [(1, True, 1.0), (2, True, 1.0), (3, True, 0.2), (1, False, 1.0), (2, False, 0.2)],
+)
+async def test_every_step_of_a_tree_is_answered_in_its_kind_with_a_new_program(
+    seed: int, diagnosis: bool, strength: float
+) -> None:
+    run = await grown(seed, loop={"diagnosis": diagnosis}, playbook={"strength": strength})
     assert run.verdict.ok and run.state.finished and run.state.finished.outcome == "done"
     assert len(run.attempts) == STEPS and {a.kind for a in run.attempts} >= {"draft", "debug", "crossover", "fusion"}
     attempts = {a.id: a for a in run.attempts}

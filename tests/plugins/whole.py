@@ -36,6 +36,7 @@ from gome.events import (
 from gome.events.pipeline import Pipeline, family, member_key, read_pipeline
 from gome.kernel.discovery import choose, discover
 from gome.kernel.log_memory import MemoryLog
+from gome.kernel.loop import loop_settings
 from gome.kernel.plugin import Context, Plugin
 from gome.kernel.reasoning import context_of
 from gome.kernel.replay import Verdict, Verifier
@@ -61,7 +62,8 @@ def goodness(pipeline: Pipeline) -> float:
     families = {family(m) for m in pipeline.members}
     features = max(len(m.features) for m in pipeline.members)
     luck = zlib.crc32(" ".join(sorted(member_key(m) for m in pipeline.members)).encode()) % 1000 / 1e5
-    return round(0.15 - 0.006 * min(len(families), 6) - 0.0005 * min(features, 30) + luck, 6)
+    harm = 0.01 * sum(m.fault == "noise" for m in pipeline.members)
+    return round(0.15 - 0.006 * min(len(families), 6) - 0.0005 * min(features, 30) + luck + harm, 6)
 
 
 @dataclass
@@ -78,7 +80,8 @@ class World:
 
     def _context(self, found: OpenIntent) -> Context:
         return Context(
-            run="r", intent=found.event, attempt=1, started=self.started, trajectory=found.view, settings={},
+            run="r", intent=found.event, attempt=1, started=self.started, trajectory=found.view,
+            settings=self.started.settings.get("playbook", {}),
             artifacts=cast(Any, None), workdir=Path(), home=Path(), draw=Draw(self.started.seed, found.event.id),
             call=cast(Any, None), cancelled=lambda: False, log=structlog.get_logger(),
         )  # fmt: skip
@@ -90,7 +93,8 @@ class World:
                 return DataProfiled(file("folds"), file("sample"), fold_count=5, partitions=8, profile=PROFILE)
             case RecallRequested():
                 settings = read_settings({**self.started.settings.get("kernel", {}), "backend": "numpy"})
-                return work(intent, ctx.trajectory, settings, self.started.task, (), ctx.draw)[0]
+                reach = loop_settings(self.started.settings).reach
+                return work(intent, ctx.trajectory, settings, self.started.task, (), ctx.draw, reach)[0]
             case ProposalRequested(attempt=attempt):
                 made = propose(context_of(ctx, attempt))
                 if made is None:
@@ -101,6 +105,8 @@ class World:
                 return FeedbackGiven(attempt, said.accept, said.observations, said.reason, said.lesson)
             case ExecutionRequested():
                 pipeline = self._pipeline(found, intent.attempt)
+                if pipeline and any(m.fault == "crash" for m in pipeline.members):
+                    return ExecutionFinished(intent.attempt, intent.purpose, False, failure="data", error="declared")
                 names = ("oof.csv", "submission.csv")
                 return ExecutionFinished(
                     intent.attempt,
@@ -158,10 +164,10 @@ class Played:
         return list(self.state.trajectory.attempts.values())
 
 
-async def played(*, steps: int = 16, traces: int = 3, **settings: dict[str, Any]) -> Played:
+async def played(*, steps: int = 16, traces: int = 3, seed: int = 7, **settings: dict[str, Any]) -> Played:
     """Play a run with these tables of settings to its end and verify its log."""
     started = RunStarted(
-        task=task_of(), seed=7, budget=Budget(steps=steps), traces=traces, capacity=2, settings=dict(settings)
+        task=task_of(), seed=seed, budget=Budget(steps=steps), traces=traces, capacity=2, settings=dict(settings)
     )
     log, artifacts, time = MemoryLog(), MemoryArtifacts(), VirtualTime()
     live = await open_run(log, "r", plugins(), artifacts, time)

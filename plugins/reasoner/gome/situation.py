@@ -180,7 +180,8 @@ class Situation:
         lines = [self.story(attempt)]
         if attempt.scored and attempt.scored.fold_scores:
             lines.append("scores of the folds: " + ", ".join(number(s) for s in attempt.scored.fold_scores))
-        if self.share != "none" and attempt.diagnostics:
+        hidden = self.narrow and not any(attempt.diagnostics.values())  # the scope shows no output
+        if self.share != "none" and attempt.diagnostics and not hidden:
             told = json.dumps(steady(attempt.diagnostics), ensure_ascii=False, sort_keys=True, default=str)
             lines.append(f"diagnostics: {told}")
         if self.share != "none" and attempt.scored is None and attempt.execution and attempt.execution.error:

@@ -216,7 +216,7 @@ def undiagnosed(context: ReasonContext, facts: Facts) -> Proposal | None:
     hypothesis = Hypothesis(
         statement=idea.statement,
         component=idea.component,
-        change=weakness.spoilt(taken.pipeline, facts.keys) or idea.change,
+        change=weakness.spoilt(taken.pipeline, facts.keys, facts.known) or idea.change,
         reason=f"Drawn by its prior among {len(found)} changes: {100 * idea.gain:.2g} % of the error with a chance of "
         f"{idea.chance:.0%}.",
         move=tag(idea),
@@ -324,7 +324,7 @@ def propose(context: ReasonContext) -> Proposal | None:
     answered = [c for c in challenges if c.name == best.idea.problem]
     rest = [c for c in challenges if c.name != best.idea.problem]
     hypothesis = _hypothesis(facts, best)
-    if spoilt := Weakness.of(context).spoilt(best.pipeline, facts.keys):
+    if spoilt := Weakness.of(context).spoilt(best.pipeline, facts.keys, facts.known):
         hypothesis = msgspec.structs.replace(hypothesis, change=spoilt)
     return Proposal(
         hypothesis=hypothesis,

@@ -16,7 +16,7 @@ What a search asks for by the kind of a step (a draft, a repair, a crossing, a m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from gome.events import Challenge, Draw
 from gome.events.pipeline import Pipeline, to_spec
 from gome.kernel.reasoning import Feedback, ReasonContext
 from gome.plugins.reasoner.playbook.idea import Idea
-from gome.plugins.reasoner.playbook.pipelines import key_of
+from gome.plugins.reasoner.playbook.pipelines import content_key, key_of
 from gome.plugins.reasoner.playbook.settings import Channel, Settings, read_settings
 
 MOST = 0.5
@@ -90,20 +90,23 @@ class Weakness:
         taken_for = dict(zip(names, self._run.shuffled(names, "forecast"), strict=True))
         return [_mixed(idea, taken_for[idea.move], missing) if idea.move in taken_for else idea for idea in ideas]
 
-    def spoilt(self, pipeline: Pipeline, parent: Iterable[str]) -> dict[str, Any] | None:
+    def spoilt(self, pipeline: Pipeline, parent: Iterable[str], known: Container[str] = ()) -> dict[str, Any] | None:
         """The change that makes the pipeline with a fault in one of its members, a new one where there is any
-        (`parent` are the keys of the parent's); None where there is to be no fault."""
+        (`parent` are the keys of the parent's); None where there is to be no fault, or none that makes a program whose
+        content key is not known."""
         if not self.draw.uniform("fault") < MOST * self._missing("implementation"):
             return None
         old = set(parent)
         places = range(len(pipeline.members))
         new = [i for i in places if key_of(pipeline.members[i]) not in old]
         place = self.draw.choice(new or list(places), "place")
-        kind = self.draw.choice(("crash", "noise"), "kind")
-        members = tuple(
-            msgspec.structs.replace(m, fault=kind) if i == place else m for i, m in enumerate(pipeline.members)
-        )
-        return {"pipeline": to_spec(msgspec.structs.replace(pipeline, members=members))}
+        for kind in self.draw.shuffled(("crash", "noise"), "kind"):
+            members = list(pipeline.members)
+            members[place] = msgspec.structs.replace(members[place], fault=kind)
+            found = msgspec.structs.replace(pipeline, members=tuple(members))
+            if content_key(found) not in known:
+                return {"pipeline": to_spec(found)}
+        return None
 
     def mistaken(self) -> bool:
         """Whether the opinion of an attempt is the wrong one."""

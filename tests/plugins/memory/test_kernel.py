@@ -132,3 +132,13 @@ def test_an_empty_memory_tells_nothing() -> None:
 def test_a_recall_is_the_same_for_the_same_draws() -> None:
     said = story([(n % 3, n % 4 != 0, 0.1 * n + 0.1) for n in range(12)])
     assert remember(said, seed=5) == remember(said, seed=5)
+
+
+@pytest.mark.parametrize(
+    ("context", "asked"), [("", True), ("mlevolve.improve", True), ("mlevolve.fusion", False), ("aide.draft", False)]
+)
+def test_memory_is_asked_for_a_step_only_where_its_scope_has_memory_across_branches(context: str, asked: bool) -> None:
+    run = Driver(plugin)
+    run.say(RunStarted(task=some_task(), seed=3))
+    (said,) = run.say(StepPlanned("a1", 0, step=1, context=context))
+    assert isinstance(said, RecallRequested if asked else MemoryRecalled)

@@ -220,3 +220,9 @@ def test_the_plugin_names_its_effects() -> None:
     assert (plugin.name, plugin.role, plugin.default) == ("llm", "mutator", False)
     assert [e.intent.__name__ for e in plugin.effects] == ["CodeRequested", "ReviewRequested"]
     assert all(e.policy == "repeatable" for e in plugin.effects)
+
+
+def test_a_step_that_repairs_a_failed_attempt_starts_from_the_program_that_failed() -> None:
+    run = open_attempt(AttemptRejected("a1", failure="data"), StepPlanned("a2", 0, 2, kind="debug", parent="a1"))
+    (asked,) = run.say(HypothesisProposed("a2", IDEA))
+    assert isinstance(asked, CodeRequested) and asked.purpose == "write" and asked.program == PROGRAM

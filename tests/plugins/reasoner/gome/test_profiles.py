@@ -13,7 +13,7 @@ from gome.kernel.profiles import find_profile
 from gome.kernel.settings import ROLES, load
 from gome.kernel.start import Request, resolve_settings
 
-PROFILES = ("gome", "published", "no-reasoning", "no-memory", "single-trace")
+PROFILES = ("gome", "published", "no-reasoning", "no-memory", "own-memory", "single-trace")
 
 
 def resolved(folder: Path, profile: str, reasoner: str, *sets: str, **flags: Any) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def test_a_profile_fits_a_run_with_either_reasoner(tmp_path: Path, profile: str,
 def test_the_method_names_its_plugins_and_the_ablations_name_none() -> None:
     for profile in ("gome", "published"):
         assert find_profile(profile)["reasoner"] == "gome" and find_profile(profile)["mutator"] == "llm"
-    for profile in ("no-reasoning", "no-memory", "single-trace"):
+    for profile in ("no-reasoning", "no-memory", "own-memory", "single-trace"):
         assert not set(ROLES) & find_profile(profile).keys()
 
 
@@ -47,6 +47,7 @@ def test_each_ablation_switches_off_what_it_is_named_for(tmp_path: Path) -> None
         "memory": True,
         "shared": True,
     }
+    assert resolved(tmp_path, "own-memory", "playbook")["loop"] == {"diagnosis": True, "memory": True, "shared": False}
     assert resolved(tmp_path, "no-memory", "playbook")["loop"] == {"diagnosis": True, "memory": False, "shared": True}
     assert resolved(tmp_path, "published", "gome")["kernel"]["rule"] == "published"
 
