@@ -74,14 +74,17 @@ class EvolvePolicy(ChainPolicy[EvolveSettings]):
         earned = 1.5 if node.depth else 0.0 if node.parent == ROOT else 1.0
         return earned + 1.5 * (own.settings.variant == "repaired" and beats(tree, node, best))
 
+    def pick(self, tree: Tree, own: Chains, draw: Draw) -> Pick | None:
+        """See `Policy.pick`: the initial drafts come before any chain goes on."""
+        given, drafts = _given(own), len(tree.roots)
+        if drafts < given.initial_drafts and self.drafting(tree, own):
+            return Pick("draft", why=f"initial draft {drafts + 1} of {given.initial_drafts}")
+        return super().pick(tree, own, draw)
+
     def start(self, tree: Tree, own: Chains, draw: Draw) -> Pick | None:
         """See `ChainPolicy.start`."""
-        given = _given(own)
-        if ROOT not in tree.dry and len(tree.roots) < given.initial_drafts and self.drafting(tree, own):
-            return Pick("draft", why=f"initial draft {len(tree.roots) + 1} of {given.initial_drafts}")
-        f = elapsed(tree, given)
-        explore = soft_switch(f)
-        if draw.uniform("explore") >= explore and (found := self._ranked(tree, own, draw, f)):
+        f = elapsed(tree, _given(own))
+        if draw.uniform("explore") >= soft_switch(f) and (found := self._ranked(tree, own, draw, f)):
             return found
         if not self.drafting(tree, own) and (fused := self._new_branch(tree, own, f)):
             return fused

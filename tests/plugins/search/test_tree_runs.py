@@ -3,12 +3,17 @@ deciders are pure, and they go on after a crash as if nothing had been."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from gome.events import Budget, RunStarted, Sealed, StepPlanned
-from gome.kernel.discovery import choose, discover, plugin_of
+from gome.events import Budget, RunForked, RunStarted, Sealed, StepPlanned
+from gome.kernel.appender import Scribe
+from gome.kernel.discovery import choose, codec_for, discover, plugin_of
+from gome.kernel.fork import WholeLog, descent
+from gome.kernel.forking import begin, place
+from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.profiles import find_profile
@@ -17,6 +22,7 @@ from gome.kernel.settings_plugins import plugin_settings
 from gome.kernel.state import RunState
 from gome.kernel.testing import Killed, MemoryArtifacts, conform, drive, open_run, start, state_digest
 from gome.kernel.timekeeping import VirtualTime
+from gome.kernel.whatif import points
 from gome.plugins.search.tree import PLUGINS
 from tests.plugins.reasoner.playbook.playing import task_of
 from tests.plugins.whole import World
@@ -64,7 +70,7 @@ async def test_a_run_ends_with_its_budget_and_verifies(search: str) -> None:
 
 async def test_a_run_that_is_killed_again_and_again_comes_out_the_same() -> None:
     whole, _ = await played("mlevolve", steps=10)
-    pieces, _ = await played("mlevolve", steps=10, stops=11)
+    pieces, _ = await played("mlevolve", steps=10, stops=40)
     assert state_digest(whole) == state_digest(pieces)
 
 
@@ -91,3 +97,31 @@ async def test_steps_name_the_scope_that_they_are_shown() -> None:
         e.payload.context for s in records for e in codec.commit(s).events if isinstance(e.payload, StepPlanned)
     }
     assert "aira.draft" in contexts and contexts <= {"aira.draft", "aira.improve", "aira.crossover", "aira.debug"}
+
+
+@pytest.mark.parametrize("search", ["aide", "aira-evo", "mlevolve"])
+async def test_what_would_have_been_picked_at_an_event_is_what_a_fork_there_begins_with(search: str) -> None:
+    time, artifacts = VirtualTime(), MemoryArtifacts()
+    log = WholeLog(MemoryLog(clock=time.now))
+    started = RunStarted(task=task_of(), seed=7, budget=Budget(steps=6), traces=2, capacity=2)
+    live = await open_run(log, "parent", chosen("gradient"), artifacts, time)
+    await start(live, started)
+    await drive(live, World(started), time)
+    verdicts = ("AttemptAccepted", "AttemptRejected")
+    judged = [s.last async for s in log.read("parent") if s.body.events[0].type in verdicts]
+    plugins = chosen(search)
+    codec, plugin = codec_for(plugins), plugin_of(discover(), "search", search)
+    for number, at in enumerate(judged[:3]):
+        where = await place(log, "parent", at)
+        forked = RunForked("parent", at, where.head.hash, replaced=(search,), settings={search: {}})
+        child = f"child{number}"
+        await begin(log, child, where, forked, codec, artifacts)
+        state = RunState(child, codec, plugins, artifacts.text, joined=(await descent(log, child)).joined)
+        forking = LiveRun(log, state, Scribe(child, codec, artifacts, "test"), time)
+        await forking.load()
+        with suppress(Killed):
+            await drive(forking, World(started), time, stop_after=3)
+        steps = [e.payload async for s in log.read(child) if s.body.seq > at for e in codec.commit(s).events]
+        planned = [p for p in steps if isinstance(p, StepPlanned)]
+        (point,) = [p async for p in points(log, "parent", plugin, {}, artifacts.text, codec, at=at)]
+        assert planned == list(point.would) != []
