@@ -4,6 +4,7 @@ deciders are pure, and they go on after a crash as if nothing had been."""
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from gome.kernel.plugin import Plugin
 from gome.kernel.profiles import find_profile
 from gome.kernel.replay import Verifier
 from gome.kernel.settings_plugins import plugin_settings
+from gome.kernel.snapshot import Snapshots
 from gome.kernel.state import RunState
 from gome.kernel.testing import Killed, MemoryArtifacts, conform, drive, open_run, start, state_digest
 from gome.kernel.timekeeping import VirtualTime
@@ -60,12 +62,17 @@ async def played(search: str, *, steps: int, stops: int | None = None) -> tuple[
 
 
 @pytest.mark.parametrize("search", NAMES)
-async def test_a_run_ends_with_its_budget_and_verifies(search: str) -> None:
+async def test_a_run_ends_with_its_budget_verifies_and_can_be_kept_in_a_snapshot(search: str, tmp_path: Path) -> None:
     state, records = await played(search, steps=10)
     assert state.finished is not None and state.finished.outcome == "done"
     assert len(state.trajectory.attempts) == 10 and not state.trajectory.undecided
     plugin = plugin_of(discover(), "search", search)
     assert conform(plugin, records) >= 9
+    snapshots, again = Snapshots(tmp_path), RunState("r", state.codec, chosen(search))
+    snapshots.put("r", snapshots.take(state))
+    assert snapshots.restore(again, chosen(search))
+    before, after = (next(c.state for c in s.cursors if c.plugin.name == search) for s in (state, again))
+    assert before == after and before is not after
 
 
 async def test_a_run_that_is_killed_again_and_again_comes_out_the_same() -> None:
