@@ -17,7 +17,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from gome.events import Draw
-from gome.plugins.search.tree.evolving import borrowed, branches, by_rank, representatives, soft_switch, stagnant, stuck
+from gome.plugins.search.tree.evolving import borrowed, by_rank, representatives, soft_switch, stagnant, stuck
 from gome.plugins.search.tree.evolving import top as best_of_all
 from gome.plugins.search.tree.fold import ROOT, Node, Tree, rounded
 from gome.plugins.search.tree.mlmaster import ChainPolicy, Chains, beats, workers
@@ -115,7 +115,7 @@ class EvolvePolicy(ChainPolicy[EvolveSettings]):
     def _new_branch(self, tree: Tree, own: Chains, f: float) -> Pick | None:
         given, released = _given(own), own.settings.variant == "released"
         done = sum(n.kind == "fusion" for n in tree.children(ROOT))
-        successful = sum(len(names) >= 2 for names in branches(tree).values())
+        successful = sum(len(names) >= 2 for names in tree.by_branch.values())
         if ROOT in tree.dry or not given.fusion_from <= f <= given.fusion_until or done >= given.fusion_drafts:
             return None
         if successful < 2 or not stuck(tree, given.global_window, given.threshold, released=released):
