@@ -27,6 +27,7 @@ from gome.kernel.timekeeping import VirtualTime
 from gome.kernel.whatif import points
 from gome.plugins.search.tree import PLUGINS
 from tests.plugins.reasoner.playbook.playing import task_of
+from tests.plugins.test_steps_of_trees import FAILURES, Rough
 from tests.plugins.whole import World
 from tests.recorded import corpus
 
@@ -41,10 +42,11 @@ def chosen(search: str) -> list[Plugin]:
 
 
 async def played(search: str, *, steps: int, stops: int | None = None) -> tuple[RunState, list[Sealed]]:
-    """Play a run to its end, killed after so many commits of each life; asserts that its log verifies."""
+    """Play a run in which some programs fail to its end, killed after so many commits of each life; asserts that its
+    log verifies."""
     started = RunStarted(task=task_of(), seed=7, budget=Budget(steps=steps), capacity=2, settings={search: {}})
     plugins, log, artifacts, time = chosen(search), MemoryLog(), MemoryArtifacts(), VirtualTime()
-    world = World(started)
+    world = Rough(started)
     live = await open_run(log, "r", plugins, artifacts, time)
     await start(live, started)
     while True:
@@ -66,6 +68,9 @@ async def test_a_run_ends_with_its_budget_verifies_and_can_be_kept_in_a_snapshot
     state, records = await played(search, steps=10)
     assert state.finished is not None and state.finished.outcome == "done"
     assert len(state.trajectory.attempts) == 10 and not state.trajectory.undecided
+    for attempt in state.trajectory.attempts.values():
+        assert attempt.kind != "debug" or state.trajectory.attempts[attempt.parent].failure
+        assert attempt.failure in ("", *FAILURES), attempt.reason
     plugin = plugin_of(discover(), "search", search)
     assert conform(plugin, records) >= 9
     snapshots, again = Snapshots(tmp_path), RunState("r", state.codec, chosen(search))
@@ -98,7 +103,7 @@ def test_each_published_search_has_a_profile_of_its_released_code(search: str) -
 
 
 async def test_steps_name_the_scope_that_they_are_shown() -> None:
-    _, records = await played("aira-evo", steps=8)
+    _, records = await played("aira-evo", steps=16)
     codec = (await played("aira-greedy", steps=3))[0].codec
     contexts = {
         e.payload.context for s in records for e in codec.commit(s).events if isinstance(e.payload, StepPlanned)
