@@ -154,18 +154,18 @@ def choose(
     Raises `PluginError`."""
     available = list(found)
     chosen: list[Plugin] = [lifecycle]
-    asked = [_one(available, role, named[role]) for role in RUN_ROLES if named.get(role)]
+    asked = [plugin_of(available, role, named[role]) for role in RUN_ROLES if named.get(role)]
     named = {**{role: name for plugin in asked for role, name in plugin.pairs.items()}, **named}
     for role in RUN_ROLES:
-        chosen.append(_one(available, role, named.get(role, "")))
+        chosen.append(plugin_of(available, role, named.get(role, "")))
     needed = {role for plugin in chosen for role in plugin.needs}
     for role in OPTIONAL_ROLES:
         if role in needed or named.get(role):
-            chosen.append(_one(available, role, named.get(role, "")))
+            chosen.append(plugin_of(available, role, named.get(role, "")))
     if "completion" in needed:
         chosen.append(handover)
     for handed in (r for r in RUN_ROLES if r in (fallbacks or {})):
-        after = _one(available, handed, (fallbacks or {})[handed])
+        after = plugin_of(available, handed, (fallbacks or {})[handed])
         chosen = [outgoing(pinned_modules(p)) if p.role == handed else p for p in chosen]
         chosen.append(standby(pinned_modules(after)))
     for f in available:
@@ -189,7 +189,7 @@ def choose(
 
 def alone(found: Iterable[Found], name: str) -> Plugin:
     """The one decider of a run of its own kind. Raises `PluginError` where it is not installed or does not load."""
-    plugin = _one([f for f in found if f.name == name], "plugin", name)
+    plugin = plugin_of([f for f in found if f.name == name], "plugin", name)
     if not plugin.alone:
         raise PluginError(f"plugin {name} takes part in runs of others and has none of its own")
     return plugin
@@ -204,14 +204,15 @@ def fallbacks_of(found: Iterable[Found], chosen: Sequence[Plugin], reasoner: str
         if not plugin.needs:
             continue
         name = reasoner if plugin.role == "reasoner" else ""
-        after = _one(available, plugin.role, name)
+        after = plugin_of(available, plugin.role, name)
         if after.needs:
             raise PluginError(f"{after.role} {after.name} cannot stand in for {plugin.name}: it needs a model itself")
         stand_ins[plugin.role] = after.name
     return stand_ins
 
 
-def _one(available: Sequence[Found], role: Role, name: str) -> Plugin:
+def plugin_of(available: Sequence[Found], role: Role, name: str) -> Plugin:
+    """The plugin of a role that has a name, or the role's default for "". Raises `PluginError`."""
     of_role = [f for f in available if f.role == role]
     if name:
         for f in of_role:

@@ -33,6 +33,7 @@ VERBS: dict[str, str] = {
     "replay": "Show a run as it stood, or let it happen again.",
     "fork": "Go on otherwise from an event of a run.",
     "compare": "Show where runs part and what it cost or gained.",
+    "whatif": "Show what another search would have picked.",
     "verify": "Decide recorded runs again and compare.",
     "rerun": "Run an attempt's program again and compare.",
     "export": "Write runs to one portable file.",

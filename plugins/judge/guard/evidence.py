@@ -13,11 +13,12 @@ from gome.plugins.judge.guard.state import Guarding, Record
 
 
 def reference_of(state: Guarding, record: Record) -> Record | None:
-    """The solution that an attempt has to beat: its parent, or, where that has no score, the nearest ancestor that has
-    one. None for drafts and where nothing valid came before."""
+    """The solution that an attempt has to beat: its parent, or, where that has no score or was refused as no different
+    beyond noise, the nearest ancestor of which neither is true. So small gains in a row are judged by their sum. None
+    for drafts and where nothing valid came before."""
     name = record.planned.parent
     while name and (found := state.records.get(name)):
-        if found.scored:
+        if found.scored and not found.tied:
             return found
         name = found.planned.parent
     return None

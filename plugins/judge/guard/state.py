@@ -79,7 +79,8 @@ class Side(NamedTuple):
 class Record:
     """An attempt as far as the guard cares. `repairs` says how often its program will be rewritten if it fails,
     `executed` that the full execution went well and its score is due. `waits` is its own repeat or audit that a verdict
-    waits for, `mask` the (partition, fold) whose masked tables the audit waits for."""
+    waits for, `mask` the (partition, fold) whose masked tables the audit waits for. `tied` says that it was refused as
+    no different from its reference beyond noise."""
 
     planned: StepPlanned
     request: ExecutionRequested | None = None
@@ -95,6 +96,7 @@ class Record:
     failure: str = ""
     reason: str = ""
     accepted: bool | None = None
+    tied: bool = False
     waits: tuple[Side, ...] = ()
     mask: tuple[int, int] | None = None
 
@@ -207,8 +209,10 @@ def evolve(state: Guarding, event: Event) -> Guarding:
             _fail(state, attempt, "budget", reason)
         case EffectFailed() | EffectCancelled():
             _effect(state, event, payload)
-        case AttemptAccepted(attempt=attempt) | AttemptRejected(attempt=attempt):
-            _judged(state, attempt, isinstance(payload, AttemptAccepted))
+        case AttemptAccepted(attempt=attempt):
+            _judged(state, attempt, accepted=True)
+        case AttemptRejected(attempt=attempt, rule=rule):
+            _judged(state, attempt, accepted=False, tied=rule == "tie")
         case RoleHandedOver(role="mutator"):
             state.handed = True  # whoever promised repairs is silent from here on
         case SelectionStarted():
@@ -303,11 +307,11 @@ def _fail(state: Guarding, attempt: str, failure: str, reason: str) -> None:
         record.failure, record.reason = failure, reason
 
 
-def _judged(state: Guarding, attempt: str, accepted: bool) -> None:
+def _judged(state: Guarding, attempt: str, *, accepted: bool, tied: bool = False) -> None:
     record = state.records.get(attempt)
     if record is None or not record.open:
         return
-    record.accepted, record.waits, record.mask = accepted, (), None
+    record.accepted, record.tied, record.waits, record.mask = accepted, tied, (), None
     state.unjudged.pop(attempt, None)
     if not accepted or record.scored is None:
         return

@@ -1,8 +1,9 @@
 """When to profile, and what to score against what. Pure: no table is opened here.
 
 A run begins with the folds and a profile. Every execution that ended well (but debug ones) is scored: against the
-parent, the head of the trace, the best attempt and the baseline as they did on the same partition, with the same seed
-where there is one; an audit against its own claim. What is handed in at the end is scored once more as `final`.
+parent, the nearest accepted ancestor, the head of the trace, the best attempt and the baseline as they did on the same
+partition, with the same seed where there is one; an audit against its own claim. What is handed in at the end is scored
+once more as `final`.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class Scoring:
     traces: dict[str, StepPlanned] = field(default_factory=dict)
     heads: dict[int, str] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
+    accepted: set[str] = field(default_factory=set)
     best: str = ""
     recent: list[str] = field(default_factory=list)
     oofs: dict[int, dict[str, dict[int, Artifact]]] = field(default_factory=dict)
@@ -99,6 +101,7 @@ def evolve(state: Scoring, event: Event) -> Scoring:
             if scored.attempt != BASELINE:
                 state.recent = [*state.recent, scored.attempt][-MOST_OTHERS:]
         case AttemptAccepted(attempt=attempt) if attempt in state.traces:
+            state.accepted.add(attempt)
             state.heads[state.traces[attempt].trace] = attempt
             if attempt in state.scores and (state.best not in state.scores or _better(state, attempt, state.best)):
                 state.best = attempt
@@ -183,8 +186,8 @@ def _against(state: Scoring, done: ExecutionFinished) -> tuple[Against, ...]:
         return ()
     planned = state.traces.get(done.attempt)
     if done.purpose == "full":
-        names = [_ancestor(state, planned), state.heads.get(planned.trace, "")] if planned else []
-        names += [state.best, BASELINE]
+        names = [_ancestor(state, planned), _taken(state, planned)] if planned else []
+        names += [state.heads.get(planned.trace, "") if planned else "", state.best, BASELINE]
     else:
         # Repeats and reruns meet everybody who was run on this partition with this seed.
         there = state.oofs.get(done.partition, {})
@@ -202,6 +205,14 @@ def _ancestor(state: Scoring, planned: StepPlanned) -> str:
     """The parent, or, where that has no score, the nearest ancestor that has one."""
     name = planned.parent
     while name not in state.scores and name in state.traces:
+        name = state.traces[name].parent
+    return name
+
+
+def _taken(state: Scoring, planned: StepPlanned) -> str:
+    """The nearest accepted ancestor, "" where there is none."""
+    name = planned.parent
+    while name in state.traces and name not in state.accepted:
         name = state.traces[name].parent
     return name
 

@@ -90,11 +90,8 @@ def _debug(leaf: Node, among: int) -> Pick:
 
 def failed_leaves(tree: Tree, depth: int) -> list[Node]:
     """Failed nodes without children that may be repaired, in planning order."""
-    return [
-        n
-        for name in sorted(tree.closed, key=lambda name: tree.nodes[name].number)
-        if (n := tree.nodes[name]).repairable and not n.children and n.depth <= depth and name not in tree.dry
-    ]
+    nodes = (tree.nodes[name] for name in tree.failed if name not in tree.dry)
+    return sorted((n for n in nodes if not n.children and n.depth <= depth), key=lambda n: n.number)
 
 
 def whole(node: Node) -> str:

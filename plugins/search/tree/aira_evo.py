@@ -197,12 +197,12 @@ def fitness(tree: Tree, own: Population, name: str) -> float:
     assert score is not None
     if own.low == own.high:
         return 0.5
-    return rounded((score - own.low if tree.sign > 0 else own.high - score) / (own.high - own.low))
+    return (score - own.low if tree.sign > 0 else own.high - score) / (own.high - own.low)
 
 
 def mean(tree: Tree, own: Population, island: Sequence[str]) -> float:
     """Mean fitness of an island, 0 for an empty one."""
-    return rounded(sum(fitness(tree, own, n) for n in island) / len(island)) if island else 0.0
+    return sum(fitness(tree, own, n) for n in island) / len(island) if island else 0.0
 
 
 def temperature(tree: Tree, own: Population) -> float:

@@ -3,6 +3,8 @@ when a branch or everything stands still. Source: MLEvolve at `7d8403c`."""
 
 from __future__ import annotations
 
+from heapq import nsmallest
+
 from gome.plugins.search.tree.fold import Node, Tree, rounded
 
 
@@ -19,28 +21,19 @@ def by_rank(count: int) -> list[float]:
     return [rounded(1.0 / rank / total) for rank in range(1, count + 1)]
 
 
-def branches(tree: Tree) -> dict[int, list[str]]:
-    """The good nodes of every branch that has some, in the order in which they were closed."""
-    found: dict[int, list[str]] = {}
-    for name in tree.good:
-        found.setdefault(tree.nodes[name].branch, []).append(name)
-    return dict(sorted(found.items()))
-
-
 def top(tree: Tree, count: int, per_branch: int) -> list[Node]:
     """The best good nodes over all branches, at most so many of each."""
-    taken: dict[int, int] = {}
-    found: list[Node] = []
-    for node in tree.ranked(tree.good):
-        if len(found) < count and taken.get(node.branch, 0) < per_branch:
-            taken[node.branch] = taken.get(node.branch, 0) + 1
-            found.append(node)
-    return found
+    best = [name for names in tree.by_branch.values() for name in _best(tree, names, per_branch)]
+    return tree.ranked(best)[:count]
+
+
+def _best(tree: Tree, names: list[str], count: int) -> list[str]:
+    return [node.name for node in nsmallest(count, (tree.nodes[n] for n in names), key=tree.rank)]
 
 
 def stagnant(tree: Tree, branch: int, window: int) -> bool:
     """Whether the last successes of a branch, two or more, do not hold its best."""
-    names = branches(tree).get(branch, [])
+    names = tree.by_branch.get(branch, [])
     recent = names[-window:]
     return len(recent) >= 2 and tree.first(names).name not in recent
 
@@ -63,7 +56,7 @@ def stuck(tree: Tree, window: int, threshold: float, *, released: bool) -> bool:
 def representatives(tree: Tree, *, released: bool) -> tuple[str, ...]:
     """One node of each branch with good ones, the best. As released the largest score was taken in any direction."""
     found = []
-    for names in branches(tree).values():
+    for _, names in sorted(tree.by_branch.items()):
         largest = max(names, key=lambda name: tree.nodes[name].score or 0.0)
         found.append(largest if released else tree.first(names).name)
     return tuple(found)
@@ -71,11 +64,5 @@ def representatives(tree: Tree, *, released: bool) -> tuple[str, ...]:
 
 def borrowed(tree: Tree, branch: int, each: int = 2, most: int = 5) -> tuple[str, ...]:
     """The best nodes of the other branches, at most two of each and five in all, best first."""
-    others = [n for b, names in branches(tree).items() if b != branch for n in names]
-    taken: dict[int, int] = {}
-    found: list[str] = []
-    for node in tree.ranked(others):
-        if len(found) < most and taken.get(node.branch, 0) < each:
-            taken[node.branch] = taken.get(node.branch, 0) + 1
-            found.append(node.name)
-    return tuple(found)
+    best = [n for b, names in tree.by_branch.items() if b != branch for n in _best(tree, names, each)]
+    return tuple(node.name for node in tree.ranked(best)[:most])

@@ -68,8 +68,9 @@ class Node:
 
 @dataclass(slots=True)
 class Tree:
-    """All nodes in planning order. `open` maps those in flight to their parents, `closed` and `good` name the closed
-    and the good ones in the order in which they were closed, `best` is the best score. `dry` names parents (the root
+    """All nodes in planning order. `open` maps those in flight to their parents, `closed`, `good` and
+    `failed` name the closed, the good and the repairable ones in the order in which they were closed, `by_branch` the
+    good ones of each branch likewise; `best` is the best score. `dry` names parents (the root
     for drafts) for which the reasoner had nothing left; something accepted is new ground for all of them. `traces`
     counts the steps of each trace."""
 
@@ -83,6 +84,8 @@ class Tree:
     open: dict[str, str] = field(default_factory=dict)
     good: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    by_branch: dict[int, list[str]] = field(default_factory=dict)
     best: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
     dry: set[str] = field(default_factory=set)
@@ -127,14 +130,15 @@ class Tree:
         return self.sign * (new - old)
 
     def ranked(self, names: list[str]) -> list[Node]:
-        """Good nodes, best first; of equals the one planned first."""
-        return sorted((self.nodes[n] for n in names), key=self._rank)
+        """Good nodes, best first (see `rank`)."""
+        return sorted((self.nodes[n] for n in names), key=self.rank)
 
     def first(self, names: list[str]) -> Node:
         """The best of some good nodes."""
-        return min((self.nodes[n] for n in names), key=self._rank)
+        return min((self.nodes[n] for n in names), key=self.rank)
 
-    def _rank(self, node: Node) -> tuple[float, int]:
+    def rank(self, node: Node) -> tuple[float, int]:
+        """What good nodes are sorted by: the best first, of equals the one planned first."""
         return -self.sign * (node.score or 0.0), node.number
 
     def begin(self, started: RunStarted) -> None:
@@ -188,8 +192,11 @@ class Tree:
         self.closed.append(node.name)
         if node.good and node.score is not None:
             self.good.append(node.name)
+            self.by_branch.setdefault(node.branch, []).append(node.name)
             if self.best is None or self.better(node.score, self.best) > 0:
                 self.best = node.score
+        elif node.repairable:
+            self.failed.append(node.name)
 
     def apply(self, event: Event) -> None:
         """Take over what an event says about the budget."""

@@ -17,7 +17,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from gome.events import Draw
-from gome.plugins.search.tree.evolving import borrowed, branches, by_rank, representatives, soft_switch, stagnant, stuck
+from gome.plugins.search.tree.evolving import borrowed, by_rank, representatives, soft_switch, stagnant, stuck
 from gome.plugins.search.tree.evolving import top as best_of_all
 from gome.plugins.search.tree.fold import ROOT, Node, Tree, rounded
 from gome.plugins.search.tree.mlmaster import ChainPolicy, Chains, beats, workers
@@ -74,14 +74,17 @@ class EvolvePolicy(ChainPolicy[EvolveSettings]):
         earned = 1.5 if node.depth else 0.0 if node.parent == ROOT else 1.0
         return earned + 1.5 * (own.settings.variant == "repaired" and beats(tree, node, best))
 
+    def pick(self, tree: Tree, own: Chains, draw: Draw) -> Pick | None:
+        """See `Policy.pick`: the initial drafts come before any chain goes on."""
+        given, drafts = _given(own), len(tree.roots)
+        if drafts < given.initial_drafts and self.drafting(tree, own):
+            return Pick("draft", why=f"initial draft {drafts + 1} of {given.initial_drafts}")
+        return super().pick(tree, own, draw)
+
     def start(self, tree: Tree, own: Chains, draw: Draw) -> Pick | None:
         """See `ChainPolicy.start`."""
-        given = _given(own)
-        if ROOT not in tree.dry and len(tree.roots) < given.initial_drafts and self.drafting(tree, own):
-            return Pick("draft", why=f"initial draft {len(tree.roots) + 1} of {given.initial_drafts}")
-        f = elapsed(tree, given)
-        explore = soft_switch(f)
-        if draw.uniform("explore") >= explore and (found := self._ranked(tree, own, draw, f)):
+        f = elapsed(tree, _given(own))
+        if draw.uniform("explore") >= soft_switch(f) and (found := self._ranked(tree, own, draw, f)):
             return found
         if not self.drafting(tree, own) and (fused := self._new_branch(tree, own, f)):
             return fused
@@ -112,7 +115,7 @@ class EvolvePolicy(ChainPolicy[EvolveSettings]):
     def _new_branch(self, tree: Tree, own: Chains, f: float) -> Pick | None:
         given, released = _given(own), own.settings.variant == "released"
         done = sum(n.kind == "fusion" for n in tree.children(ROOT))
-        successful = sum(len(names) >= 2 for names in branches(tree).values())
+        successful = sum(len(names) >= 2 for names in tree.by_branch.values())
         if ROOT in tree.dry or not given.fusion_from <= f <= given.fusion_until or done >= given.fusion_drafts:
             return None
         if successful < 2 or not stuck(tree, given.global_window, given.threshold, released=released):

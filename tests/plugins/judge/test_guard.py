@@ -359,6 +359,20 @@ def test_a_failed_parent_is_replaced_by_its_nearest_scored_ancestor() -> None:
     assert isinstance(verdict, AttemptAccepted) and "a1" in verdict.reason
 
 
+def test_small_gains_in_a_row_are_judged_by_their_sum() -> None:
+    run = guarded()
+    run.attempt("a2", 0.9, parent="a1", against={"a1": (-0.1, 1.0)})
+    second = run.verdict("a2")
+    assert isinstance(second, AttemptRejected) and second.rule == "tie"
+    run.attempt("a3", 0.0, parent="a2", against={"a2": (0.5, 1.0), "a1": (2.5, 1.0)})
+    third = run.verdict("a3")
+    assert isinstance(third, AttemptAccepted) and third.gain == 2.5 and "better than a1" in third.reason
+    run.attempt("a4", 3.0, parent="a1", against={"a1": (-2.0, 1.0)})
+    run.attempt("a5", 1.2, parent="a4", against={"a4": (0.3, 0.1), "a1": (-0.2, 1.0)})
+    fifth = run.verdict("a5")
+    assert fifth and "a4" in fifth.reason, "what was clearly worse is a reference like any other"
+
+
 def test_when_selection_starts_everything_open_is_decided_on_what_is_known() -> None:
     run = guarded()
     undecided = requests(run.attempt("a2", 0.0, parent="a1", against={"a1": (1.5, 1.0)}), "repeat")

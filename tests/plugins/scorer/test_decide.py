@@ -58,6 +58,14 @@ def test_rivals_are_parent_head_best_and_baseline() -> None:
     assert found.against[0].oof.name == "a1.full.0.0.oof"
 
 
+def test_a_refused_parent_is_a_rival_beside_what_was_accepted_before_it() -> None:
+    run = run_of(("a1", 1.0, ""))
+    run.attempt("a2", 0.9, parent="a1")
+    run.attempt("a3", 0.8, parent="a2")
+    run.say(StepPlanned("a4", 0, 3, parent="a3"))
+    assert [a.attempt for a in asked_for(run, "a4", purpose="full").against] == ["a3", "a1", "baseline"]
+
+
 def test_the_last_attempts_serve_for_correlations_only() -> None:
     run = run_of(*((f"a{i}", 1.0 - i / 10, f"a{i - 1}" if i > 1 else "") for i in range(1, 8)))
     run.say(StepPlanned("b", 0, 3, parent="a7"))
