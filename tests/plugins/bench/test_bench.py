@@ -194,6 +194,21 @@ def test_a_bench_of_forty_runs_killed_twice_has_the_table_of_an_undisturbed_one(
     killed_and_gone_on_with(terminal, world.suite(tasks=4, seeds=5, parallel="2"), 40, ["[ 9/40]", "[21/40]"], 0.05)
 
 
+@pytest.mark.slow
+def test_workers_execute_for_all_cells_where_the_settings_give_them_the_runner(terminal: Terminal) -> None:
+    suite = terminal.write("queued.toml", world.suite(tasks=1))
+    workers = [terminal.start("worker", "--roles", "runner", "--capacity", "1", seconds=0.01) for _ in range(2)]
+    for worker in workers:
+        read_until(worker, "worker for runner")
+    done = terminal.gome("bench", suite, "--run", "queued", "--parallel", "4", "--set", "performers.runner=queue")
+    assert done.code == 0 and "4 of 4 cells have ended" in done.out, done.err
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(60) == 0
+    pids = {path.name for path in (terminal.folder / ".gome" / "pids").iterdir()}
+    assert {str(worker.pid) for worker in workers} <= pids, "both have worked"
+
+
 def test_a_bench_asked_to_stop_ends_with_what_it_has(terminal: Terminal) -> None:
     suite = terminal.write("stopped.toml", world.suite(parallel="1", steps=5))
     process = terminal.start("bench", suite, "--run", "b", seconds=0.3)

@@ -71,6 +71,8 @@ async def _execute(event: Event, ctx: Context) -> Payload:
     ctx.artifacts.put(b"file")
     with open(ctx.home / "executed", "a") as file:
         file.write(f"{ctx.run} {event.payload.attempt}\n")
+    (ctx.home / "pids").mkdir(exist_ok=True)
+    (ctx.home / "pids" / str(os.getpid())).touch()
     return ExecutionFinished(
         attempt=event.payload.attempt, purpose="full", ok=True, seconds=2.0, outputs={"oof.csv": toy.FILE}
     )
