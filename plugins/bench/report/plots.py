@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WAY = "share of the way from default LightGBM (0) to best known (1)"
 ROW = 0.3
 """Height of a line of a picture in inches."""
+LONGEST = 44
+"""Letters of the longest name."""
 EVERY = 40
 """Steps of a curve between two of its markers."""
 UNITS = {
@@ -64,9 +66,14 @@ def _beside(axes: Axes, y: float, text: str) -> None:
     axes.annotate(text, (1.0, y), (10, 0), where, "offset points", va="center_baseline", fontsize=8.5)
 
 
+def _cut(name: str, longest: int = LONGEST) -> str:
+    """A name that leaves room for the picture; tables have the whole one."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
 def _lines(axes: Axes, labels: Sequence[str]) -> None:
     """Name the lines of a picture from the top down."""
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), [_cut(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     bare(axes)
 
@@ -110,7 +117,7 @@ def heat(part: Part, look: Look) -> Figure | None:
             axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour, alpha=strength, linewidth=0))
             axes.text(x, y, f"{share:.2f}", ha="center", va="center", fontsize=8)
     _lines(axes, [s.arm for s in known])
-    axes.set_xticks(range(len(tasks)), tasks, rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_xticks(range(len(tasks)), [_cut(t, LONGEST // 2) for t in tasks], rotation=35, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
     axes.set_xlim(-0.6, len(tasks) - 0.4)
     axes.tick_params(length=0)
@@ -139,7 +146,9 @@ def differences(part: Part, look: Look) -> Figure | None:
             left += count / p.blocks
     axes.axvline(0, color=look.ink, linewidth=1)
     _lines(axes, [f"− {p.other}" + (f" · {p.context}" if p.context else "") for p in known])
-    axes.set_xlabel(f"{part.policies[0]} minus other, share of the way (right of 0: {part.policies[0]} ahead)")
+    axes.set_xlabel(
+        f"{_cut(part.policies[0])} minus other, share of the way (right of 0: {_cut(part.policies[0])} ahead)"
+    )
     bare(score)
     score.grid(False)
     score.set_xlim(0, 1)
@@ -167,7 +176,7 @@ def wins(part: Part, look: Look) -> Figure | None:
         axes.text(x, y, f"{100 * rate:.0f}", ha="center", va="center", fontsize=8.5)
     _lines(axes, list(part.policies))
     axes.set_xlim(-0.6, count - 0.4)
-    axes.set_xticks(range(count), part.policies, rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_xticks(range(count), [_cut(p, LONGEST // 2) for p in part.policies], rotation=35, ha="left", rotation_mode="anchor")
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
@@ -196,7 +205,7 @@ def anytime(part: Part, look: Look) -> Figure | None:
             first = EVERY // 4 + part.policies.index(c.policy) * EVERY // (4 * len(part.policies))
             every = range(first, len(c.spent), EVERY)
             axes.plot(c.spent, c.mean, marker, color=colour, markevery=list(every), markersize=5.5)
-            axes.plot([], [], color=colour, linewidth=2, marker=marker, markersize=5.5, label=c.policy)
+            axes.plot([], [], color=colour, linewidth=2, marker=marker, markersize=5.5, label=_cut(c.policy))
         axes.axhline(0, color=look.faint, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlabel(f"{UNITS[currency]} spent")
         axes.margins(x=0.01)
@@ -227,10 +236,10 @@ def curves(part: Part, look: Look) -> Figure | None:
         baselines = [s.baseline for s in part.scales if s.task == task and s.baseline is not None]
         if baselines:
             axes.axhline(sum(baselines) / len(baselines), color=look.faint, linewidth=1, linestyle=(0, (1, 2)))
-        axes.set_title(f"{task} ({there[0].metric} {'↑' if there[0].greater_is_better else '↓'})")
+        axes.set_title(f"{_cut(task)} ({there[0].metric} {'↑' if there[0].greater_is_better else '↓'})")
         axes.set_xlabel(UNITS[there[0].currency])
     for policy in dict.fromkeys(c.policy for c in part.curves):
-        figure.axes[0].plot([], [], color=look.colour(part.policies, policy), linewidth=2, label=policy)
+        figure.axes[0].plot([], [], color=look.colour(part.policies, policy), linewidth=2, label=_cut(policy))
     styles = (("hidden", "-"), ("validation", (0, (3, 2))), ("default LightGBM, hidden", (0, (1, 2))))
     for label, line in styles:
         figure.axes[0].plot([], [], color=look.faint, linewidth=1.5, linestyle=line, label=label)
@@ -269,13 +278,13 @@ def crossing(part: Part, look: Look) -> Figure | None:
     knots = [level.quality.mean or 0.0 for level in levels]
     for policy in part.policies:
         found = [(q, v.shares[policy]) for q, v in zip(knots, levels, strict=True) if policy in v.shares]
-        _dots(shares, found, look.colour(part.policies, policy), look.marker(part.policies, policy), policy, "-")
+        _dots(shares, found, look.colour(part.policies, policy), look.marker(part.policies, policy), _cut(policy), "-")
     for slope in part.crossover.slopes:
         _lead(leads, part, look, slope)
     leads.axhline(0, color=look.ink, linewidth=1)
     shares.set_ylabel("share of the way")
     shares.set_title("how far each came")
-    leads.set_title(f"lead of {part.policies[0]}")
+    leads.set_title(f"lead of {_cut(part.policies[0])}")
     for axes in (shares, leads):
         axes.set_xlabel("measured quality of the reasoner")
         axes.legend(fontsize=8, loc="best")
@@ -292,8 +301,8 @@ def _lead(axes: Axes, part: Part, look: Look, slope: Slope) -> None:
         levels = [v for v in part.crossover.levels if slope.other in v.differences]
         shift = 0.006 * (slope.highest - slope.lowest) * part.policies.index(slope.other)
         found = [((v.quality.mean or 0.0) + shift, v.differences[slope.other]) for v in levels]
-        _dots(axes, found, colour, look.marker(part.policies, slope.other), f"− {slope.other}", "none")
-    named = None if single else f"− {slope.other}"
+        _dots(axes, found, colour, look.marker(part.policies, slope.other), f"− {_cut(slope.other)}", "none")
+    named = None if single else f"− {_cut(slope.other)}"
     axes.plot(at, [b.value for b in line], color=colour, linewidth=1.4 if single else 2.6, label=named)
     low, high = [b.low for b in line if b.low is not None], [b.high for b in line if b.high is not None]
     if len(low) == len(at) and (not single or len(part.crossover.slopes) == 1):
@@ -314,7 +323,7 @@ def _knobs(axes: Axes, at: Sequence[float], names: Sequence[str], look: Look) ->
     for number, (q, name) in enumerate(zip(at, names, strict=True)):
         side = "left" if number == 0 else "right" if number == len(at) - 1 else "center"
         where = ("data", "axes fraction")
-        axes.annotate(name, (q, 1.0), xycoords=where, ha=side, va="top", fontsize=7.5, color=look.faint)
+        axes.annotate(_cut(name), (q, 1.0), xycoords=where, ha=side, va="top", fontsize=7.5, color=look.faint)
 
 
 def effects(part: Part, look: Look) -> Figure | None:
