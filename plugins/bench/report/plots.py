@@ -117,7 +117,9 @@ def heat(part: Part, look: Look) -> Figure | None:
             axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour, alpha=strength, linewidth=0))
             axes.text(x, y, f"{share:.2f}", ha="center", va="center", fontsize=8)
     _lines(axes, [s.arm for s in known])
-    axes.set_xticks(range(len(tasks)), [_cut(t, LONGEST // 2) for t in tasks], rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(tasks)), [_cut(t, LONGEST // 2) for t in tasks], rotation=35, ha="left", rotation_mode="anchor"
+    )
     axes.xaxis.tick_top()
     axes.set_xlim(-0.6, len(tasks) - 0.4)
     axes.tick_params(length=0)
@@ -176,7 +178,9 @@ def wins(part: Part, look: Look) -> Figure | None:
         axes.text(x, y, f"{100 * rate:.0f}", ha="center", va="center", fontsize=8.5)
     _lines(axes, list(part.policies))
     axes.set_xlim(-0.6, count - 0.4)
-    axes.set_xticks(range(count), [_cut(p, LONGEST // 2) for p in part.policies], rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        range(count), [_cut(p, LONGEST // 2) for p in part.policies], rotation=35, ha="left", rotation_mode="anchor"
+    )
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
@@ -273,7 +277,7 @@ def crossing(part: Part, look: Look) -> Figure | None:
     levels = part.crossover.levels
     if len(levels) < 2 or not part.crossover.slopes:
         return None
-    figure = _figure(10.6, 4.1)
+    figure = _figure(10.6, 4.5)
     shares, leads = figure.subplots(1, 2)
     knots = [level.quality.mean or 0.0 for level in levels]
     for policy in part.policies:
@@ -281,14 +285,19 @@ def crossing(part: Part, look: Look) -> Figure | None:
         _dots(shares, found, look.colour(part.policies, policy), look.marker(part.policies, policy), _cut(policy), "-")
     for slope in part.crossover.slopes:
         _lead(leads, part, look, slope)
+    for axes in (shares, leads):
+        axes.margins(y=0.12)
     leads.axhline(0, color=look.ink, linewidth=1)
     shares.set_ylabel("share of the way")
     shares.set_title("how far each came")
     leads.set_title(f"lead of {_cut(part.policies[0])}")
     for axes in (shares, leads):
         axes.set_xlabel("measured quality of the reasoner")
-        axes.legend(fontsize=8, loc="best")
         _knobs(axes, knots, [level.context for level in levels], look)
+    known = [axes.get_legend_handles_labels() for axes in (shares, leads)]
+    # In the right panel policies have the markers of the left one; only a mean of several is new there.
+    handles, labels = ([*first, *second] for first, second in zip(*known, strict=True))
+    figure.legend(handles, labels, loc="outside upper left", ncols=min(5, len(labels)), fontsize=8.5)
     return figure
 
 
@@ -299,10 +308,10 @@ def _lead(axes: Axes, part: Part, look: Look, slope: Slope) -> None:
     at, line = [q for q, _ in slope.band], [b for _, b in slope.band]
     if single:
         levels = [v for v in part.crossover.levels if slope.other in v.differences]
-        shift = 0.006 * (slope.highest - slope.lowest) * part.policies.index(slope.other)
+        shift = 0.004 * (slope.highest - slope.lowest) * part.policies.index(slope.other)
         found = [((v.quality.mean or 0.0) + shift, v.differences[slope.other]) for v in levels]
-        _dots(axes, found, colour, look.marker(part.policies, slope.other), f"− {_cut(slope.other)}", "none")
-    named = None if single else f"− {_cut(slope.other)}"
+        _dots(axes, found, colour, look.marker(part.policies, slope.other), "", "none")
+    named = None if single else f"{_cut(part.policies[0])} − {slope.other}"
     axes.plot(at, [b.value for b in line], color=colour, linewidth=1.4 if single else 2.6, label=named)
     low, high = [b.low for b in line if b.low is not None], [b.high for b in line if b.high is not None]
     if len(low) == len(at) and (not single or len(part.crossover.slopes) == 1):
@@ -315,15 +324,16 @@ def _dots(axes: Axes, found: Sequence[tuple[float, Estimate]], colour: str, mark
         if e.low is not None and e.high is not None:
             axes.plot([q, q], [e.low, e.high], color=colour, linewidth=1.8, alpha=0.4)
     at, means = [q for q, _, _ in known], [mean for _, mean, _ in known]
-    axes.plot(at, means, linestyle=line, marker=marker, color=colour, linewidth=2, markersize=6, label=label)
+    axes.plot(at, means, linestyle=line, marker=marker, color=colour, linewidth=2, markersize=6, label=label or None)
 
 
 def _knobs(axes: Axes, at: Sequence[float], names: Sequence[str], look: Look) -> None:
     """Print above the axis what was turned to get a quality."""
     for number, (q, name) in enumerate(zip(at, names, strict=True)):
         side = "left" if number == 0 else "right" if number == len(at) - 1 else "center"
-        where = ("data", "axes fraction")
-        axes.annotate(_cut(name), (q, 1.0), xycoords=where, ha=side, va="top", fontsize=7.5, color=look.faint)
+        # By turns on two lines, since qualities may be close.
+        height, where = 1.0 - 0.045 * (number % 2), ("data", "axes fraction")
+        axes.annotate(_cut(name), (q, height), xycoords=where, ha=side, va="top", fontsize=7.5, color=look.faint)
 
 
 def effects(part: Part, look: Look) -> Figure | None:
