@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Report
@@ -56,9 +57,7 @@ def bench(
     rows, left = anyio.run(gather, subjects, nats)
     report = build(rows, left)
     if as_json:
-        from gome.kernel.cli.output import emit
-
-        emit(report)
+        click.echo(msgspec.json.encode(report))
     else:
         from gome.plugins.bench.report.text import show
 

@@ -11,8 +11,8 @@ from gome.plugins.bench.report.paired import Paired
 from gome.plugins.bench.report.results import Standing
 from gome.plugins.bench.report.scale import Scale
 
-FEW_TASKS = 5
-"""Fewer tasks than this make a bootstrap over tasks too sure of itself."""
+FEW_TASKS = 10
+"""Fewer tasks than this make a bootstrap over tasks too sure of itself (`bootstrap` says by how much)."""
 LAVISH = 1.25
 """Spending ratio of arms from which a comparison is called unequal."""
 
@@ -74,7 +74,7 @@ def _doubts(
         yield f"{len(holes)} cells are missing; differences use the blocks that both sides have."
     if len(tasks) < FEW_TASKS:
         count = "one task" if len(tasks) == 1 else f"{len(tasks)} tasks"
-        yield f"With {count} the intervals say little about other tasks."
+        yield f"With {count} the 95 % intervals are too narrow: of other tasks they promise less than they say."
     flat = sorted({s.task for s in scales if s.gap is None})
     if flat:
         yield f"On a split of {', '.join(flat)} nobody beat the default LightGBM: no scale there, only raw scores."

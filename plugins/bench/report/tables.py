@@ -113,7 +113,10 @@ def _paired(part: Part, rests: str) -> Table:
         *("difference", "where", "blocks", "unpaired", "share of the way", "95 %"),
         *("won / tied / lost", "win rate", "95 %"),
     )
-    about = "On the same task, split and seed. Intervals: bootstrap over tasks, then splits, then seeds."
+    about = (
+        "On the same task, split and seed. Intervals: bootstrap over tasks, then splits, then seeds, for one comparison "
+        "each: of twenty that differ in nothing one is expected to look as if it did."
+    )
     rows, detail = _split(lines, lead)
     return Table("differences", "Who is ahead", columns, rows, 2, about, rests, detail)
 
