@@ -57,7 +57,7 @@ def bench(
     rows, left = anyio.run(gather, subjects, nats)
     report = build(rows, left)
     if as_json:
-        click.echo(msgspec.json.encode(report))
+        click.echo(msgspec.json.encode(report).decode())
     else:
         from gome.plugins.bench.report.text import show
 

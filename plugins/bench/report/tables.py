@@ -114,8 +114,8 @@ def _paired(part: Part, rests: str) -> Table:
         *("won / tied / lost", "win rate", "95 %"),
     )
     about = (
-        "On the same task, split and seed. Intervals: bootstrap over tasks, then splits, then seeds, for one comparison "
-        "each: of twenty that differ in nothing one is expected to look as if it did."
+        "On the same task, split and seed. Intervals: bootstrap over tasks, then splits, then seeds, for one "
+        "comparison each: of twenty that differ in nothing one is expected to look as if it did."
     )
     rows, detail = _split(lines, lead)
     return Table("differences", "Who is ahead", columns, rows, 2, about, rests, detail)
