@@ -12,7 +12,7 @@ import msgspec
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Report
 
-SUBJECT = re.compile(r".+\.(parquet|jsonl|gome)|.+\.gome:[A-Za-z0-9_-]+|[A-Za-z0-9_-]{1,120}", re.DOTALL)
+SUBJECT = re.compile(r".+\.(parquet|jsonl|gome)|.+\.gome:[A-Za-z0-9_-]+|[A-Za-z0-9_][A-Za-z0-9_-]{,119}", re.DOTALL)
 """Files of benches, and whatever may be the id of a run."""
 PICTURES = ("standing", "crossover", "differences", "wins", "anytime", "curves", "heat", "effects", "selection")
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -72,8 +72,14 @@ def bench(
 
 
 def fits(arguments: Sequence[str]) -> bool:
-    """Whether what was typed may be about a bench: a file of one, or an id."""
-    return SUBJECT.fullmatch(arguments[0]) is not None
+    """Whether what was typed can be meant for this command: its own options, and files or ids of benches."""
+    try:
+        typed, _, _ = bench.make_parser(click.Context(bench)).parse_args(list(arguments))
+    except click.UsageError:
+        return False
+    # Without any it is a marker of click's own, not a tuple.
+    subjects = typed.get("subjects")
+    return isinstance(subjects, tuple) and all(SUBJECT.fullmatch(subject) for subject in subjects)
 
 
 report = Report(bench, fits)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gome.plugins.bench.report.command import fits
 from gome.plugins.bench.table import write_table
 from tests.kernel.verbs import Gome, caller
 from tests.plugins.bench.report.invented import bench, row
@@ -80,6 +81,14 @@ def test_bad_input_is_said_in_a_line(
     named = [{"TABLE": str(table), "EMPTY": str(empty)}.get(a, a) for a in arguments]
     said = gome("report", *named)
     assert said.code == 2 and reason in said.err and "Traceback" not in said.err
+
+
+def test_options_may_stand_first_and_those_of_other_reports_are_left_to_them(gome: Gome, table: Path) -> None:
+    assert gome("report", "--json", str(table)).code == 0
+    assert fits(["--html", "x.html", "a.gome", "b.parquet", "some-bench"]) and fits(["a.gome:b", "--full"])
+    assert (
+        not fits(["--mle-bench"]) and not fits(["folder", "--mle-bench"]) and not fits(["notes.txt"]) and not fits([])
+    )
 
 
 def test_the_help_of_reports_names_it(gome: Gome) -> None:
