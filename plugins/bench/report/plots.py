@@ -169,7 +169,7 @@ def wins(part: Part, look: Look) -> Figure | None:
     from matplotlib.patches import Rectangle
 
     count = len(part.policies)
-    figure = _figure(2.6 + 0.72 * count, 1.3 + 0.42 * count)
+    figure = _figure(3.0 + 0.72 * count, 1.3 + 0.42 * count)
     axes = figure.subplots()
     for (one, other), rate in rates.items():
         x, y = part.policies.index(other), part.policies.index(one)
@@ -186,7 +186,7 @@ def wins(part: Part, look: Look) -> Figure | None:
     axes.grid(False)
     for side in ("bottom", "left"):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel("% of blocks that the row wins against the column; a tie is half a win")
+    axes.set_xlabel("% of blocks that the row wins (a tie is half a win)")
     return figure
 
 
@@ -266,7 +266,7 @@ def selection(part: Part, look: Look) -> Figure | None:
         axes.plot([best - lost, best], [y, y], color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
         axes.plot([best], [y], "o", color=colour, markersize=7, markerfacecolor="none")
         axes.plot([best - lost], [y], "o", color=colour, markersize=7)
-        _beside(axes, y, f"−{lost:.3f}")
+        _beside(axes, y, f"−{lost:.3f}" if lost >= 0.0005 else "0")
     _lines(axes, [s.arm for s in known])
     axes.set_xlabel("share of the way: handed in (full) and the best attempt of the same run (open)")
     return figure

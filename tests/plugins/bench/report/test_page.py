@@ -14,6 +14,7 @@ from gome.plugins.bench.report import look, plots
 from gome.plugins.bench.report.build import BenchReport, build
 from gome.plugins.bench.report.page import page
 from gome.plugins.bench.report.tables import tables
+from gome.plugins.bench.table import Row
 from tests.plugins.bench.report.invented import bench, row
 
 HOSTILE = '<script>alert("x")</script> $\\frac{1}{0}$ &amp; \'quote\' "]] url(#x) {{ 7 * 7 }}'
@@ -133,6 +134,22 @@ def test_failures_and_holes_are_listed_and_said() -> None:
     }
     said = " ".join(part.findings)
     assert "1 runs handed in nothing" in said and "3 cells are missing" in said
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ([row(hidden=1.1, reference=1.2)], "On a split of ames nobody beat the default LightGBM"),
+        ([row(baseline=None)], "No default LightGBM is known on a split of ames"),
+        ([row(baseline=None), row("aide", hidden=None, baseline=None)], "1 of them are where there is no scale"),
+        ([row(), row("aide")], "gradient is level with aide: 0 won, 1 tied, 0 lost of 1 blocks."),
+        ([row(hidden_se=2.0)], "within one standard error of the default LightGBM"),
+        ([row(seconds=10.0), row("aide", seconds=30.0)], "the most lavish against the thriftiest: seconds 3.0×"),
+        ([row(hidden=0.6), row("aide")], "gradient is behind aide by 0.100 of the way, which one block alone shows"),
+    ],
+)
+def test_doubts_are_said_in_words(rows: list[Row], said: str) -> None:
+    assert said in " ".join(build(rows).parts[0].findings)
 
 
 def test_mixed_code_is_warned_of() -> None:
