@@ -56,12 +56,7 @@ def bench(
         raise UsageError(f"there is no folder {html.absolute().parent} to write {html.name} in")
     rows, left = anyio.run(gather, subjects, nats)
     report = build(rows, left)
-    if as_json:
-        click.echo(msgspec.json.encode(report).decode())
-    else:
-        from gome.plugins.bench.report.text import show
-
-        show(report, full=full)
+    # Files first: whoever reads the text may have seen enough of it before its end.
     if html is not None:
         page.write(report, html)
         click.echo(f"wrote {html}", err=True)
@@ -69,6 +64,12 @@ def bench(
         from gome.plugins.bench.report.plots import draw
 
         click.echo(f"drew {draw(report, plot, picture, part)} to {plot}", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        from gome.plugins.bench.report.text import show
+
+        show(report, full=full)
 
 
 def fits(arguments: Sequence[str]) -> bool:

@@ -91,10 +91,9 @@ def crossover(cells: Sequence[Cell], names: Names) -> Crossover:
         count = "no reasoner" if not contexts else "one reasoner"
         return Crossover(missing=f"the quality of {count} was measured; a slope needs two")
     reference = reference_policy(names)
-    others = {title: [policy] for policy, title in names.policies.items() if policy != reference}
     trees = [p for p in names.policies if p != reference and p[0] not in NOT_A_TREE and p[0] != reference[0]]
-    if len(trees) > 1:
-        others[TREES] = trees
+    others = {TREES: trees} if len(trees) > 1 else {}
+    others |= {title: [policy] for policy, title in names.policies.items() if policy != reference}
     blocks: Blocks = blocks_of(cells)
     title = names.policies[reference]
     slopes = []
@@ -211,9 +210,11 @@ def _verdict(one: str, other: str, slope: Bounded, weak: Bounded, strong: Bounde
         end = f"no crossover in the range: {one} is behind throughout"
     elif ends == (1, -1):
         end = f"they cross the other way: {one} is ahead with weak reasoners and behind with strong ones"
+    elif ends == (0, 0):
+        end = "no crossover in the range: they are not told apart at either end"
     else:
-        said = {1: "is ahead", -1: "is behind", 0: "is not told apart from it"}
-        where = f"with the weakest reasoner {one} {said[weak.side]}, with the strongest it {said[strong.side]}"
+        said = {1: f"{one} is ahead", -1: f"{one} is behind", 0: "they are not told apart"}
+        where = f"with the weakest reasoner {said[weak.side]}, with the strongest {said[strong.side]}"
         end = f"no crossover in the range: {where}"
     return f"{rises}; {end}."
 

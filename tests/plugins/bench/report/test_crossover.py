@@ -63,7 +63,7 @@ def test_the_slope_of_a_line_is_its_slope() -> None:
         (
             {0.2: -0.05, 0.6: 0.0, 1.0: 0.3},
             0.2,
-            "no crossover in the range: with the weakest reasoner gradient is not told",
+            "no crossover in the range: they are not told apart at either end",
         ),
     ],
 )

@@ -154,7 +154,8 @@ def test_doubts_are_said_in_words(rows: list[Row], said: str) -> None:
 
 def test_mixed_code_is_warned_of() -> None:
     report = build([row(), row(seed=1, playbook="e" * 64, task_digest="other")])
-    assert report.about.warnings == ("2 playbooks are mixed here", "task ames comes in 2 versions")
+    assert report.about.warnings == ("2 playbooks are mixed here", "a split of task ames comes in several versions")
+    assert build([row(), row(split_seed=9, task_digest="other")]).about.warnings == ()
     assert "2 playbooks are mixed here" in page(report)
 
 
