@@ -74,11 +74,13 @@ class Slope(Struct, frozen=True):
 
 
 class Crossover(Struct, frozen=True):
-    """All levels by quality, and a slope per compared policy. `missing` says in words why there is none."""
+    """All levels by quality, and a slope per compared policy. `missing` says in words why there is none, `doubt` what
+    makes those that there are doubtful."""
 
     levels: tuple[Level, ...] = ()
     slopes: tuple[Slope, ...] = ()
     missing: str = ""
+    doubt: str = ""
 
 
 def crossover(cells: Sequence[Cell], names: Names) -> Crossover:
@@ -100,8 +102,31 @@ def crossover(cells: Sequence[Cell], names: Names) -> Crossover:
     for other, policies in others.items():
         found = _slope(title, other, _observed(blocks, contexts, reference, policies, list(names.policies)))
         slopes += [found] if found else []
-    levels = [_level(cells, blocks, c, names, reference) for c in contexts]
-    return Crossover(tuple(sorted(levels, key=lambda v: (v.quality.mean or 0.0, v.context))), tuple(slopes))
+    levels = [(_level(cells, blocks, c, names, reference), c) for c in contexts]
+    levels.sort(key=lambda v: (v[0].quality.mean or 0.0, v[1]))
+    ends = [_qualities(cells, context) for _, context in (levels[0], levels[-1])]
+    return Crossover(tuple(level for level, _ in levels), tuple(slopes), doubt=_doubt(*ends) if slopes else "")
+
+
+def _doubt(weakest: Mapping[Block, float], strongest: Mapping[Block, float]) -> str:
+    """A slope over an axis that is itself noise says little, however narrow its interval."""
+    both = sorted(weakest.keys() & strongest.keys())
+    apart = estimate([(b[0], b[1], strongest[b] - weakest[b]) for b in both])
+    if apart.sign > 0 or apart.mean is None or apart.low is None or apart.high is None:
+        return ""
+    found = f"{apart.mean:.2f} [{apart.low:.2f}, {apart.high:.2f}]"
+    return (
+        f"The strongest reasoner is not told apart from the weakest in measured quality ({found}): no slope says much."
+    )
+
+
+def _qualities(cells: Sequence[Cell], context: Context) -> dict[Block, float]:
+    """The measured quality of a reasoner by block, mean over all that used it there."""
+    seen: dict[Block, list[float]] = defaultdict(list)
+    for cell in cells:
+        if cell.arm.context == context and cell.row.quality is not None:
+            seen[cell.block].append(cell.row.quality)
+    return {block: sum(values) / len(values) for block, values in sorted(seen.items())}
 
 
 def _observed(
@@ -231,10 +256,5 @@ def _level(cells: Sequence[Cell], blocks: Blocks, context: Context, names: Names
         if policy != reference:
             met = [(m.block[0], m.block[1], m.difference) for m in meet(lead, theirs)]
             differences[title] = estimate([(t, s, d) for t, s, d in met if d is not None])
-    # One value per block, as in the slopes.
-    seen: dict[Block, list[float]] = defaultdict(list)
-    for cell in own:
-        if cell.row.quality is not None:
-            seen[cell.block].append(cell.row.quality)
-    quality = estimate([(b[0], b[1], sum(v) / len(v)) for b, v in sorted(seen.items())])
+    quality = estimate([(b[0], b[1], q) for b, q in _qualities(cells, context).items()])
     return Level(names.contexts[context], dict(context.factors), quality, shares, differences)

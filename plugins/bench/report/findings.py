@@ -35,6 +35,8 @@ def findings(
         yield f"{standings[0].arm} came {standings[0].share.mean:.2f} of the way{bounds(standings[0].share)}."
     for slope in cross.slopes:
         yield slope.verdict
+    if cross.doubt:
+        yield cross.doubt
     yield from _doubts(standings, scales, failed, holes, ratios)
 
 

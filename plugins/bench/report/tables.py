@@ -209,7 +209,7 @@ def _effects(part: Part, rests: str) -> Table:
         for e in part.effects
     ]
     several = len({e.factor for e in part.effects}) > 1
-    rows, detail = _split(lines, [e.kind == "main" for e in part.effects]) if several else ((), ())
+    rows, detail = _split(lines, [e.kind != "within" for e in part.effects]) if several else ((), ())
     columns = ("effect", "where", "pairs", "share of the way", "95 %")
     about = (
         "Paired over cells that agree in everything else; below main effects those within a policy, and interactions."

@@ -93,6 +93,20 @@ def test_what_cannot_be_said_is_said_why() -> None:
     assert "quality of one reasoner" in crossed(one).missing
 
 
+def test_a_quality_that_is_not_told_apart_is_a_doubt_about_every_slope() -> None:
+    def rows(*gains: float) -> list[Row]:
+        return [
+            row(s, task, factors={"strength": x}, quality=q + gain * x, hidden=0.5 - 0.1 * x * (s == "gradient"))
+            for task, q, gain in zip(("ames", "leaf", "cells"), (-0.4, 0.0, 0.5), gains, strict=True)
+            for s in ("gradient", "aide")
+            for x in (0.0, 1.0)
+        ]
+
+    # What differs between tasks is in both and takes nothing away; what differs between levels does.
+    assert crossed(rows(0.2, 0.2, 0.2)).doubt == ""
+    assert "in measured quality (0.20 [-0.40, 0.50])" in crossed(rows(-0.4, 0.5, 0.5)).doubt
+
+
 def test_levels_of_equal_quality_have_no_slope() -> None:
     rows = [row(s, factors={"strength": x}, quality=0.5) for s in ("gradient", "aide") for x in (0.2, 1.0)]
     assert not crossed(rows).slopes and len(crossed(rows).levels) == 2
