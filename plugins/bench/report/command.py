@@ -18,7 +18,7 @@ PICTURES = ("standing", "crossover", "differences", "wins", "anytime", "curves",
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command("bench")
+@click.command("bench", epilog="First: gome report BENCH --html report.html      (an id from `gome runs`)")
 @click.argument("subjects", nargs=-1, required=True, metavar="BENCH|ARCHIVE.gome|TABLE…")
 @click.option("--html", type=FILE, metavar="FILE", help="Write everything as one page, pictures included.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw one picture: .png, .svg or .pdf.")

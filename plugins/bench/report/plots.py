@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WAY = "share of the way from default LightGBM (0) to best known (1)"
 ROW = 0.3
 """Height of a line of a picture in inches."""
+BANDS = 4
+"""Most policies whose curves have bands; of more only the reference has one."""
 LONGEST = 44
 """Letters of the longest name."""
 EVERY = 40
@@ -201,7 +203,8 @@ def anytime(part: Part, look: Look) -> Figure | None:
         for c in (c for c in part.anytime if c.currency == currency):
             colour = look.colour(part.policies, c.policy)
             low, high = ([b for b in bound if b is not None] for bound in (c.low, c.high))
-            if len(low) == len(c.spent):
+            # Bands of many policies would hide each other; their tables have all intervals.
+            if len(low) == len(c.spent) and (len(part.policies) <= BANDS or c.policy == part.policies[0]):
                 axes.fill_between(c.spent, low, high, color=colour, alpha=0.1, linewidth=0, step="post")
             marker = look.marker(part.policies, c.policy)
             axes.plot(c.spent, c.mean, color=colour, linewidth=2, drawstyle="steps-post")
