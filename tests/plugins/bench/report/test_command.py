@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gome.plugins.bench.report import command, plots
 from gome.plugins.bench.report.command import fits
 from gome.plugins.bench.table import write_table
 from tests.kernel.verbs import Gome, caller
@@ -89,6 +90,10 @@ def test_options_may_stand_first_and_those_of_other_reports_are_left_to_them(gom
     assert (
         not fits(["--mle-bench"]) and not fits(["folder", "--mle-bench"]) and not fits(["notes.txt"]) and not fits([])
     )
+
+
+def test_every_picture_of_the_page_can_be_asked_for() -> None:
+    assert set(command.PICTURES) == {picture.name for picture in plots.PICTURES}
 
 
 def test_the_help_of_reports_names_it(gome: Gome) -> None:
