@@ -58,6 +58,8 @@ class Diagnostics(Struct, frozen=True):
     debug_share: Figure = None
 
 
+# Learnt while importing, not by two threads at once (see `pipeline.spec.read_pipeline`).
+msgspec.json.Decoder(Diagnostics)
 TYPES: dict[str, Any] = {found.encode_name: found.type for found in msgspec.structs.fields(Diagnostics)}
 
 

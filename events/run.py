@@ -42,6 +42,13 @@ class RunStarted(Payload, frozen=True):
     fallbacks: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def kind(self) -> str:
+        """The one plugin that a run is of, where it is of a kind of its own: nothing is searched in it and no role is
+        filled; "" for all others. Its task is a name and a description then."""
+        alone = len(self.plugins) == 1 and not self.roles and self.plugins[0].name == self.profile
+        return self.profile if alone else ""
+
     def flags_of(self, plugin: str) -> tuple[str, ...]:
         """The behaviour flags in force for a plugin in this run; none where it was recorded before there were any."""
         return next((pin.flags for pin in self.plugins if pin.name == plugin), ())

@@ -189,10 +189,13 @@ def choose(
 
 def alone(found: Iterable[Found], name: str) -> Plugin:
     """The one decider of a run of its own kind. Raises `PluginError` where it is not installed or does not load."""
-    plugin = plugin_of([f for f in found if f.name == name], "plugin", name)
-    if not plugin.alone:
-        raise PluginError(f"plugin {name} takes part in runs of others and has none of its own")
-    return plugin
+    for f in found:
+        if f.role == "plugin" and f.name == name:
+            if f.plugin is None:
+                raise PluginError(f"plugin {name} ({f.target}) does not load: {f.error}; see `gome plugins`")
+            if f.plugin.alone:
+                return f.plugin
+    raise PluginError(f"there is no plugin {name} that has runs of its own; `gome plugins` lists what is installed")
 
 
 def fallbacks_of(found: Iterable[Found], chosen: Sequence[Plugin], reasoner: str) -> dict[str, str]:

@@ -254,12 +254,6 @@ async def first_event(connection: Connection, run: str) -> RunStarted | None:
     return await first_of(connection.log, run)
 
 
-def kind_of(started: RunStarted) -> str:
-    """The plugin that a run is of, where the run is of a kind of its own (`Plugin.alone`); "" for all others."""
-    alone = len(started.plugins) == 1 and not started.roles and started.plugins[0].name == started.profile
-    return started.profile if alone else ""
-
-
 def plugins_of(started: RunStarted, found: Sequence[Found] | None = None) -> list[Plugin]:
     """Today's plugins (`found`: as discovered before) under the names that a run was started with, none for an imported
     one; raises `PluginError` when one is gone."""
@@ -267,7 +261,7 @@ def plugins_of(started: RunStarted, found: Sequence[Found] | None = None) -> lis
         return []
     if any(p.name == rerun.name for p in started.plugins):
         return cast(started.roles)
-    if kind := kind_of(started):
+    if kind := started.kind:
         return [alone(discover() if found is None else found, kind)]
     extra = [p.name for p in started.plugins if p.role == "plugin" and p.name not in OWN]
     return choose(discover() if found is None else found, started.roles, extra=extra, fallbacks=started.fallbacks)
@@ -277,6 +271,9 @@ def workshop(
     connection: Connection, plugins: Sequence[Plugin], cores: CorePool, devices: DevicePool, unsafe: bool
 ) -> Workshop:
     """What performers of this process share."""
+    for struct in (*TABLES.values(), *(p.settings for p in plugins if p.settings is not None)):
+        # Performers read their settings in threads, and msgspec (0.22) crashes when two meet a struct first at once.
+        msgspec.json.Decoder(struct)
     return Workshop(
         plugins=plugins,
         artifacts=connection.artifacts,
@@ -393,7 +390,7 @@ class Launcher:
             raise UnknownRun(f"there is no run {run!r} in {self.connection.log.name}; `gome runs` lists them")
         if started.profile == IMPORTED:
             raise UsageError(f"run {run} was recorded elsewhere and imported: there is nothing in it to go on with")
-        if plugins is None and (kind := kind_of(started)):
+        if plugins is None and (kind := started.kind):
             raise UsageError(f"run {run} is of the plugin {kind}: go on with it by `gome {kind} --resume {run}`")
         lease = await self.own(run)
         plugins = plugins_of(started) if plugins is None else plugins

@@ -100,6 +100,11 @@ def default_encoding(name: str) -> Encoding:
     return NETWORK_ENCODING if name == "mlp" else MATRIX_ENCODING
 
 
+# msgspec learns a struct's fields when it meets it first, and two threads that do so at once crash (0.22); several runs
+# in one process propose at once. Here it happens under the lock of the import.
+msgspec.json.Decoder(Pipeline)
+
+
 def read_pipeline(spec: dict[str, Any]) -> Pipeline:
     """Read a specification (as in `CodeWritten.spec`) into structs and normalise it; ValueError says what is wrong."""
     try:

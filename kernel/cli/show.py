@@ -143,6 +143,13 @@ def _run(run: str, state: RunState, hidden: dict[str, SubmissionGraded], as_json
             emit(row)
         return
     task = t.started.task
+    if kind := t.started.kind:
+        print(f"{run}: {task.name}, a run of plugin {kind} (see `gome {kind} --help`), {task.metric.name}")
+        print(f"  {summary.outcome}" + (f" ({summary.reason})" if summary.reason else ""))
+        if task.description:
+            print(f"  {task.description}")
+        print(f"  {duration(summary.seconds)}, {state.events} events, started {moment(t.started_at)}")
+        return
     print(f"{run}: {task.name}, {task.metric.name}, {task.rows_train:,} training rows, {len(task.columns)} columns")
     print(f"  {summary.outcome}" + (f" ({summary.reason})" if summary.reason else ""))
     for line in headline(summary):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -33,7 +32,7 @@ def table(bench: str, file: Path, nats: str, as_json: bool) -> None:
 
     found = complete(read)
     if str(file) == "-":
-        sys.stdout.buffer.write(encode(found))
+        click.echo(encode(found).decode(), nl=False)
         return
     write_table(file, found)
     if as_json:

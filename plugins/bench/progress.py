@@ -65,6 +65,8 @@ class Remaining:
         found = self.seconds(running)
         if found is None:
             return "how long the rest takes is not known before a cell has ended"
+        if found[0] < 1:
+            return "longer than others by now, so that nobody can tell"
         return f"{'about' if found[1] else 'at most about'} {duration(found[0])} left"
 
 

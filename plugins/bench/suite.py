@@ -17,7 +17,7 @@ from gome.events import Budget
 from gome.kernel.errors import UsageError
 from gome.kernel.settings_file import Origin, dotted, flat, parse, read
 from gome.kernel.settings_plugins import plugin_settings, seconds, unknown
-from gome.plugins.bench.table import Split
+from gome.plugins.bench.table import CURRENCIES, Split
 
 Currency = Literal["seconds", "executions", "completions", "tokens", "money", "steps", "execution_seconds"]
 SHIPPED = Path(__file__).with_name("suites")
@@ -187,9 +187,12 @@ def _entries(table: dict[str, Any], name: str, key: str, kind: type[Struct], sou
 
 def _limits(budget: dict[str, Any], source: str) -> None:
     names = structs.fields(Budget)
+    currency = budget.get("currency", "")
+    if currency not in CURRENCIES:
+        raise unknown(f"budget.currency.{currency}", CURRENCIES, Origin(source), "that is no currency of a budget")
     for name, value in budget.get("limits", {}).items() if isinstance(budget.get("limits"), dict) else ():
         if name not in {f.name for f in names}:
-            raise unknown(f"budget.limits.{name}", [f"budget.{f.name}" for f in names], Origin(source))
+            raise unknown(f"budget.limits.{name}", [f"budget.limits.{f.name}" for f in names], Origin(source))
         if isinstance(value, str):
             budget["limits"][name] = value = seconds(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:

@@ -51,8 +51,8 @@ class Row(Struct, frozen=True, kw_only=True):
     selecting cost), `baseline` the hidden score of the default LightGBM of the same run, `reference` the best hidden
     score known for the task. None where there is no such thing. `seconds` are active wall seconds, `execution_seconds`
     those of executions that were not answered from a cache, `money` is in USD. `quality` is the rank correlation, in
-    [-1, 1], of the impact that hypotheses were predicted to have and the gain that was measured; None with fewer than
-    three of them. `curve` has a point per decided attempt, in order."""
+    [-1, 1], of the impact that hypotheses were predicted to have and the gain that was measured (see
+    `gome.events.quality`; None where there are too few of them). `curve` has a point per decided attempt, in order."""
 
     bench: str
     cell: str

@@ -39,7 +39,7 @@ def modules_after(*arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], ["plugins"], ["tasks"], ["run", "--help"], ["show", "--help"]], ids=" ".join
+    "command", [["--help"], ["plugins"], ["tasks"], ["bench"], ["run", "--help"], ["show", "--help"]], ids=" ".join
 )
 def test_heavy_packages_are_not_imported_by(command: list[str]) -> None:
     heavy = modules_after(*command) & set(HEAVY)

@@ -5,6 +5,10 @@ splits of means over seeds, every task weighing the same, and its interval is a 
 drawn with replacement, then splits of each drawn task, then seeds of each drawn split. Draws come from a generator with
 a fixed seed: the same table gives the same figures. Values may be vectors (curves, several levels at once); NaN in one
 is what was not measured, and is left out of the means.
+
+With few tasks such an interval is too narrow: where tasks, splits and seeds differed by normal amounts of 1, .7 and .5,
+two splits of two seeds each, the true mean was inside for 80 % of simulated benches of 3 tasks, 89 % of those of 6 and
+92 % of those of 12, not 95 %. Reports say so.
 """
 
 from __future__ import annotations

@@ -60,6 +60,14 @@ class BenchReport(Struct, frozen=True):
     held_out: tuple[HeldOut, ...]
     parts: tuple[Part, ...]
 
+    @property
+    def warnings(self) -> list[str]:
+        """What should be known before anything is read."""
+        found = [f"{warning}." for warning in self.about.warnings]
+        if self.unfinished:
+            found.append(f"{len(self.unfinished)} planned cells have not ended; this report is of what is there.")
+        return found
+
 
 def build(rows: Sequence[Row], unfinished: Sequence[str] = ()) -> BenchReport:
     """The report on rows, whatever their order."""

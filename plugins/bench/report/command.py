@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import msgspec
 
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Report
 
-SUBJECT = re.compile(r".+\.(parquet|jsonl|gome)|.+\.gome:[A-Za-z0-9_-]+|[A-Za-z0-9_-]{1,120}", re.DOTALL)
+SUBJECT = re.compile(r".+\.(parquet|jsonl|gome)|.+\.gome:[A-Za-z0-9_-]+|[A-Za-z0-9_][A-Za-z0-9_-]{,119}", re.DOTALL)
 """Files of benches, and whatever may be the id of a run."""
 PICTURES = ("standing", "crossover", "differences", "wins", "anytime", "curves", "heat", "effects", "selection")
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command("bench")
+@click.command("bench", epilog="First: gome report BENCH --html report.html      (an id from `gome runs`)")
 @click.argument("subjects", nargs=-1, required=True, metavar="BENCH|ARCHIVE.gome|TABLE…")
 @click.option("--html", type=FILE, metavar="FILE", help="Write everything as one page, pictures included.")
 @click.option("--plot", type=FILE, metavar="FILE", help="Draw one picture: .png, .svg or .pdf.")
@@ -55,14 +56,7 @@ def bench(
         raise UsageError(f"there is no folder {html.absolute().parent} to write {html.name} in")
     rows, left = anyio.run(gather, subjects, nats)
     report = build(rows, left)
-    if as_json:
-        from gome.kernel.cli.output import emit
-
-        emit(report)
-    else:
-        from gome.plugins.bench.report.text import show
-
-        show(report, full=full)
+    # Files first: whoever reads the text may have seen enough of it before its end.
     if html is not None:
         page.write(report, html)
         click.echo(f"wrote {html}", err=True)
@@ -70,11 +64,23 @@ def bench(
         from gome.plugins.bench.report.plots import draw
 
         click.echo(f"drew {draw(report, plot, picture, part)} to {plot}", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode(report).decode())
+    else:
+        from gome.plugins.bench.report.text import show
+
+        show(report, full=full)
 
 
 def fits(arguments: Sequence[str]) -> bool:
-    """Whether what was typed may be about a bench: a file of one, or an id."""
-    return SUBJECT.fullmatch(arguments[0]) is not None
+    """Whether what was typed can be meant for this command: its own options, and files or ids of benches."""
+    try:
+        typed, _, _ = bench.make_parser(click.Context(bench)).parse_args(list(arguments))
+    except click.UsageError:
+        return False
+    # Without any it is a marker of click's own, not a tuple.
+    subjects = typed.get("subjects")
+    return isinstance(subjects, tuple) and all(SUBJECT.fullmatch(subject) for subject in subjects)
 
 
 report = Report(bench, fits)

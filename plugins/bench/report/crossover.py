@@ -74,11 +74,13 @@ class Slope(Struct, frozen=True):
 
 
 class Crossover(Struct, frozen=True):
-    """All levels by quality, and a slope per compared policy. `missing` says in words why there is none."""
+    """All levels by quality, and a slope per compared policy. `missing` says in words why there is none, `doubt` what
+    makes those that there are doubtful."""
 
     levels: tuple[Level, ...] = ()
     slopes: tuple[Slope, ...] = ()
     missing: str = ""
+    doubt: str = ""
 
 
 def crossover(cells: Sequence[Cell], names: Names) -> Crossover:
@@ -91,18 +93,40 @@ def crossover(cells: Sequence[Cell], names: Names) -> Crossover:
         count = "no reasoner" if not contexts else "one reasoner"
         return Crossover(missing=f"the quality of {count} was measured; a slope needs two")
     reference = reference_policy(names)
-    others = {title: [policy] for policy, title in names.policies.items() if policy != reference}
     trees = [p for p in names.policies if p != reference and p[0] not in NOT_A_TREE and p[0] != reference[0]]
-    if len(trees) > 1:
-        others[TREES] = trees
+    others = {TREES: trees} if len(trees) > 1 else {}
+    others |= {title: [policy] for policy, title in names.policies.items() if policy != reference}
     blocks: Blocks = blocks_of(cells)
     title = names.policies[reference]
     slopes = []
     for other, policies in others.items():
         found = _slope(title, other, _observed(blocks, contexts, reference, policies, list(names.policies)))
         slopes += [found] if found else []
-    levels = [_level(cells, blocks, c, names, reference) for c in contexts]
-    return Crossover(tuple(sorted(levels, key=lambda v: (v.quality.mean or 0.0, v.context))), tuple(slopes))
+    levels = [(_level(cells, blocks, c, names, reference), c) for c in contexts]
+    levels.sort(key=lambda v: (v[0].quality.mean or 0.0, v[1]))
+    ends = [_qualities(cells, context) for _, context in (levels[0], levels[-1])]
+    return Crossover(tuple(level for level, _ in levels), tuple(slopes), doubt=_doubt(*ends) if slopes else "")
+
+
+def _doubt(weakest: Mapping[Block, float], strongest: Mapping[Block, float]) -> str:
+    """A slope over an axis that is itself noise says little, however narrow its interval."""
+    both = sorted(weakest.keys() & strongest.keys())
+    apart = estimate([(b[0], b[1], strongest[b] - weakest[b]) for b in both])
+    if apart.sign > 0 or apart.mean is None or apart.low is None or apart.high is None:
+        return ""
+    found = f"{apart.mean:.2f} [{apart.low:.2f}, {apart.high:.2f}]"
+    return (
+        f"The strongest reasoner is not told apart from the weakest in measured quality ({found}): no slope says much."
+    )
+
+
+def _qualities(cells: Sequence[Cell], context: Context) -> dict[Block, float]:
+    """The measured quality of a reasoner by block, mean over all that used it there."""
+    seen: dict[Block, list[float]] = defaultdict(list)
+    for cell in cells:
+        if cell.arm.context == context and cell.row.quality is not None:
+            seen[cell.block].append(cell.row.quality)
+    return {block: sum(values) / len(values) for block, values in sorted(seen.items())}
 
 
 def _observed(
@@ -211,9 +235,11 @@ def _verdict(one: str, other: str, slope: Bounded, weak: Bounded, strong: Bounde
         end = f"no crossover in the range: {one} is behind throughout"
     elif ends == (1, -1):
         end = f"they cross the other way: {one} is ahead with weak reasoners and behind with strong ones"
+    elif ends == (0, 0):
+        end = "no crossover in the range: they are not told apart at either end"
     else:
-        said = {1: "is ahead", -1: "is behind", 0: "is not told apart from it"}
-        where = f"with the weakest reasoner {one} {said[weak.side]}, with the strongest it {said[strong.side]}"
+        said = {1: f"{one} is ahead", -1: f"{one} is behind", 0: "they are not told apart"}
+        where = f"with the weakest reasoner {said[weak.side]}, with the strongest {said[strong.side]}"
         end = f"no crossover in the range: {where}"
     return f"{rises}; {end}."
 
@@ -230,10 +256,5 @@ def _level(cells: Sequence[Cell], blocks: Blocks, context: Context, names: Names
         if policy != reference:
             met = [(m.block[0], m.block[1], m.difference) for m in meet(lead, theirs)]
             differences[title] = estimate([(t, s, d) for t, s, d in met if d is not None])
-    # One value per block, as in the slopes.
-    seen: dict[Block, list[float]] = defaultdict(list)
-    for cell in own:
-        if cell.row.quality is not None:
-            seen[cell.block].append(cell.row.quality)
-    quality = estimate([(b[0], b[1], sum(v) / len(v)) for b, v in sorted(seen.items())])
+    quality = estimate([(b[0], b[1], q) for b, q in _qualities(cells, context).items()])
     return Level(names.contexts[context], dict(context.factors), quality, shares, differences)

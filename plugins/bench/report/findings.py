@@ -11,8 +11,8 @@ from gome.plugins.bench.report.paired import Paired
 from gome.plugins.bench.report.results import Standing
 from gome.plugins.bench.report.scale import Scale
 
-FEW_TASKS = 5
-"""Fewer tasks than this make a bootstrap over tasks too sure of itself."""
+FEW_TASKS = 10
+"""Fewer tasks than this make a bootstrap over tasks too sure of itself (`bootstrap` says by how much)."""
 LAVISH = 1.25
 """Spending ratio of arms from which a comparison is called unequal."""
 
@@ -35,6 +35,8 @@ def findings(
         yield f"{standings[0].arm} came {standings[0].share.mean:.2f} of the way{bounds(standings[0].share)}."
     for slope in cross.slopes:
         yield slope.verdict
+    if cross.doubt:
+        yield cross.doubt
     yield from _doubts(standings, scales, failed, holes, ratios)
 
 
@@ -43,8 +45,11 @@ def _met(pair: Paired) -> str:
     score = f"{pair.wins} won, {pair.ties} tied, {pair.losses} lost of {pair.blocks} blocks"
     if d.mean is None:
         return f"{pair.one} and {pair.other} share no task with a scale: {score}."
-    side = "ahead of" if d.mean > 0 else "behind" if d.mean < 0 else "level with"
-    sure = "" if d.sign or not d.mean else ", which is not told apart from no difference"
+    if d.mean == 0:
+        return f"{pair.one} is level with {pair.other}{bounds(d)}: {score}."
+    side = "ahead of" if d.mean > 0 else "behind"
+    unsure = ", which is not told apart from no difference" if d.low is not None else ", which one block alone shows"
+    sure = "" if d.sign else unsure
     return (
         f"{pair.one} is {side} {pair.other} by {abs(d.mean):.3f} of the way{bounds(d, flip=d.mean < 0)}{sure}: {score}."
     )
@@ -66,18 +71,23 @@ def _doubts(
     ratios: Mapping[str, float],
 ) -> Iterator[str]:
     tasks = {s.task for s in scales}
-    nothing = sum(not f.handed_in for f in failed)
+    flat = {(s.task, s.split) for s in scales if s.gap is None}
+    nothing = [(f.task, f.split) for f in failed if not f.handed_in]
     if nothing:
-        worst = "counted as the worst that anybody reached in their block"
-        yield f"{nothing} runs handed in nothing; they are {worst}, never left out."
+        yield f"{len(nothing)} runs handed in nothing; each counts as the worst that anybody reached in its block."
+    if unscaled := sum(where in flat for where in nothing):
+        yield f"{unscaled} of them are where there is no scale: they are lost blocks, and in no mean."
     if holes:
         yield f"{len(holes)} cells are missing; differences use the blocks that both sides have."
     if len(tasks) < FEW_TASKS:
         count = "one task" if len(tasks) == 1 else f"{len(tasks)} tasks"
-        yield f"With {count} the intervals say little about other tasks."
-    flat = sorted({s.task for s in scales if s.gap is None})
-    if flat:
-        yield f"On a split of {', '.join(flat)} nobody beat the default LightGBM: no scale there, only raw scores."
+        yield f"With {count} the 95 % intervals are too narrow: of other tasks they promise less than they say."
+    unknown = sorted({s.task for s in scales if s.gap is None and s.baseline is None})
+    if unknown:
+        yield f"No default LightGBM is known on a split of {', '.join(unknown)}: no scale there, only raw scores."
+    unbeaten = sorted({s.task for s in scales if s.gap is None and s.baseline is not None})
+    if unbeaten:
+        yield f"On a split of {', '.join(unbeaten)} nobody beat the default LightGBM: no scale there, only raw scores."
     noisy = sorted({s.task for s in scales if s.gap is not None and s.noise is not None and s.gap < s.noise})
     if noisy:
         why = "the best known is within one standard error of the default LightGBM, so shares are mostly noise"

@@ -12,8 +12,8 @@ from gome.plugins.bench.table import Row
 
 
 class Provenance(Struct, frozen=True):
-    """Where the rows come from. Several playbooks or commits, or several digests of a task, mean that the table mixes
-    what should not be compared; `warnings` say so."""
+    """Where the rows come from; `tasks` are the digests of each one's splits. Several playbooks or commits, or several
+    digests of one split, mean that the table mixes what should not be compared; `warnings` say so."""
 
     benches: tuple[str, ...]
     suites: tuple[str, ...]
@@ -74,15 +74,16 @@ def short(digest: str) -> str:
 def provenance(rows: Sequence[Row]) -> Provenance:
     """What the rows say of where they come from."""
     tasks: dict[str, set[str]] = defaultdict(set)
+    splits: dict[tuple[str, int], set[str]] = defaultdict(set)
     for row in rows:
         tasks[row.task] |= {row.task_digest} - {""}
+        splits[row.task, row.split_seed] |= {row.task_digest} - {""}
     playbooks, commits = _all(rows, "playbook"), _all(rows, "commit")
-    warnings = [
-        f"{len(found)} {what} are mixed here"
-        for found, what in ((playbooks, "playbooks"), (commits, "commits"))
-        if len(found) > 1
-    ]
-    warnings += [f"task {t} comes in {len(d)} versions" for t, d in sorted(tasks.items()) if len(d) > 1]
+    mixed = {"playbooks": playbooks, "commits": commits}
+    warnings = [f"{len(found)} {what} are mixed here" for what, found in mixed.items() if len(found) > 1]
+    # Splits of a task are tables of their own; one split has one.
+    twice = sorted({task for (task, _), found in splits.items() if len(found) > 1})
+    warnings += [f"a split of task {task} comes in several versions" for task in twice]
     return Provenance(
         _all(rows, "bench"),
         _all(rows, "suite"),

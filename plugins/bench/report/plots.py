@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 WAY = "share of the way from default LightGBM (0) to best known (1)"
 ROW = 0.3
 """Height of a line of a picture in inches."""
+BANDS = 4
+"""Most policies whose curves have bands; of more only the reference has one."""
+LONGEST = 44
+"""Letters of the longest name."""
 EVERY = 40
 """Steps of a curve between two of its markers."""
 UNITS = {
@@ -64,9 +68,14 @@ def _beside(axes: Axes, y: float, text: str) -> None:
     axes.annotate(text, (1.0, y), (10, 0), where, "offset points", va="center_baseline", fontsize=8.5)
 
 
+def _cut(name: str, longest: int = LONGEST) -> str:
+    """A name that leaves room for the picture; tables have the whole one."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
 def _lines(axes: Axes, labels: Sequence[str]) -> None:
     """Name the lines of a picture from the top down."""
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), [_cut(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     bare(axes)
 
@@ -110,7 +119,9 @@ def heat(part: Part, look: Look) -> Figure | None:
             axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour, alpha=strength, linewidth=0))
             axes.text(x, y, f"{share:.2f}", ha="center", va="center", fontsize=8)
     _lines(axes, [s.arm for s in known])
-    axes.set_xticks(range(len(tasks)), tasks, rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        range(len(tasks)), [_cut(t, LONGEST // 2) for t in tasks], rotation=35, ha="left", rotation_mode="anchor"
+    )
     axes.xaxis.tick_top()
     axes.set_xlim(-0.6, len(tasks) - 0.4)
     axes.tick_params(length=0)
@@ -139,7 +150,9 @@ def differences(part: Part, look: Look) -> Figure | None:
             left += count / p.blocks
     axes.axvline(0, color=look.ink, linewidth=1)
     _lines(axes, [f"− {p.other}" + (f" · {p.context}" if p.context else "") for p in known])
-    axes.set_xlabel(f"{part.policies[0]} minus other, share of the way (right of 0: {part.policies[0]} ahead)")
+    axes.set_xlabel(
+        f"{_cut(part.policies[0])} minus other, share of the way (right of 0: {_cut(part.policies[0])} ahead)"
+    )
     bare(score)
     score.grid(False)
     score.set_xlim(0, 1)
@@ -158,7 +171,7 @@ def wins(part: Part, look: Look) -> Figure | None:
     from matplotlib.patches import Rectangle
 
     count = len(part.policies)
-    figure = _figure(2.6 + 0.72 * count, 1.3 + 0.42 * count)
+    figure = _figure(3.0 + 0.72 * count, 1.3 + 0.42 * count)
     axes = figure.subplots()
     for (one, other), rate in rates.items():
         x, y = part.policies.index(other), part.policies.index(one)
@@ -167,13 +180,15 @@ def wins(part: Part, look: Look) -> Figure | None:
         axes.text(x, y, f"{100 * rate:.0f}", ha="center", va="center", fontsize=8.5)
     _lines(axes, list(part.policies))
     axes.set_xlim(-0.6, count - 0.4)
-    axes.set_xticks(range(count), part.policies, rotation=35, ha="left", rotation_mode="anchor")
+    axes.set_xticks(
+        range(count), [_cut(p, LONGEST // 2) for p in part.policies], rotation=35, ha="left", rotation_mode="anchor"
+    )
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
     for side in ("bottom", "left"):
         axes.spines[side].set_visible(False)
-    axes.set_xlabel("% of blocks that the row wins against the column; a tie is half a win")
+    axes.set_xlabel("% of blocks that the row wins (a tie is half a win)")
     return figure
 
 
@@ -188,7 +203,8 @@ def anytime(part: Part, look: Look) -> Figure | None:
         for c in (c for c in part.anytime if c.currency == currency):
             colour = look.colour(part.policies, c.policy)
             low, high = ([b for b in bound if b is not None] for bound in (c.low, c.high))
-            if len(low) == len(c.spent):
+            # Bands of many policies would hide each other; their tables have all intervals.
+            if len(low) == len(c.spent) and (len(part.policies) <= BANDS or c.policy == part.policies[0]):
                 axes.fill_between(c.spent, low, high, color=colour, alpha=0.1, linewidth=0, step="post")
             marker = look.marker(part.policies, c.policy)
             axes.plot(c.spent, c.mean, color=colour, linewidth=2, drawstyle="steps-post")
@@ -196,7 +212,7 @@ def anytime(part: Part, look: Look) -> Figure | None:
             first = EVERY // 4 + part.policies.index(c.policy) * EVERY // (4 * len(part.policies))
             every = range(first, len(c.spent), EVERY)
             axes.plot(c.spent, c.mean, marker, color=colour, markevery=list(every), markersize=5.5)
-            axes.plot([], [], color=colour, linewidth=2, marker=marker, markersize=5.5, label=c.policy)
+            axes.plot([], [], color=colour, linewidth=2, marker=marker, markersize=5.5, label=_cut(c.policy))
         axes.axhline(0, color=look.faint, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlabel(f"{UNITS[currency]} spent")
         axes.margins(x=0.01)
@@ -227,10 +243,10 @@ def curves(part: Part, look: Look) -> Figure | None:
         baselines = [s.baseline for s in part.scales if s.task == task and s.baseline is not None]
         if baselines:
             axes.axhline(sum(baselines) / len(baselines), color=look.faint, linewidth=1, linestyle=(0, (1, 2)))
-        axes.set_title(f"{task} ({there[0].metric} {'↑' if there[0].greater_is_better else '↓'})")
+        axes.set_title(f"{_cut(task)} ({there[0].metric} {'↑' if there[0].greater_is_better else '↓'})")
         axes.set_xlabel(UNITS[there[0].currency])
     for policy in dict.fromkeys(c.policy for c in part.curves):
-        figure.axes[0].plot([], [], color=look.colour(part.policies, policy), linewidth=2, label=policy)
+        figure.axes[0].plot([], [], color=look.colour(part.policies, policy), linewidth=2, label=_cut(policy))
     styles = (("hidden", "-"), ("validation", (0, (3, 2))), ("default LightGBM, hidden", (0, (1, 2))))
     for label, line in styles:
         figure.axes[0].plot([], [], color=look.faint, linewidth=1.5, linestyle=line, label=label)
@@ -253,7 +269,7 @@ def selection(part: Part, look: Look) -> Figure | None:
         axes.plot([best - lost, best], [y, y], color=colour, linewidth=3, alpha=0.45, solid_capstyle="butt")
         axes.plot([best], [y], "o", color=colour, markersize=7, markerfacecolor="none")
         axes.plot([best - lost], [y], "o", color=colour, markersize=7)
-        _beside(axes, y, f"−{lost:.3f}")
+        _beside(axes, y, f"−{lost:.3f}" if lost >= 0.0005 else "0")
     _lines(axes, [s.arm for s in known])
     axes.set_xlabel("share of the way: handed in (full) and the best attempt of the same run (open)")
     return figure
@@ -264,22 +280,27 @@ def crossing(part: Part, look: Look) -> Figure | None:
     levels = part.crossover.levels
     if len(levels) < 2 or not part.crossover.slopes:
         return None
-    figure = _figure(10.6, 4.1)
+    figure = _figure(10.6, 4.5)
     shares, leads = figure.subplots(1, 2)
     knots = [level.quality.mean or 0.0 for level in levels]
     for policy in part.policies:
         found = [(q, v.shares[policy]) for q, v in zip(knots, levels, strict=True) if policy in v.shares]
-        _dots(shares, found, look.colour(part.policies, policy), look.marker(part.policies, policy), policy, "-")
+        _dots(shares, found, look.colour(part.policies, policy), look.marker(part.policies, policy), _cut(policy), "-")
     for slope in part.crossover.slopes:
         _lead(leads, part, look, slope)
+    for axes in (shares, leads):
+        axes.margins(y=0.12)
     leads.axhline(0, color=look.ink, linewidth=1)
     shares.set_ylabel("share of the way")
     shares.set_title("how far each came")
-    leads.set_title(f"lead of {part.policies[0]}")
+    leads.set_title(f"lead of {_cut(part.policies[0])}")
     for axes in (shares, leads):
         axes.set_xlabel("measured quality of the reasoner")
-        axes.legend(fontsize=8, loc="best")
         _knobs(axes, knots, [level.context for level in levels], look)
+    known = [axes.get_legend_handles_labels() for axes in (shares, leads)]
+    # In the right panel policies have the markers of the left one; only a mean of several is new there.
+    handles, labels = ([*first, *second] for first, second in zip(*known, strict=True))
+    figure.legend(handles, labels, loc="outside upper left", ncols=min(5, len(labels)), fontsize=8.5)
     return figure
 
 
@@ -290,10 +311,10 @@ def _lead(axes: Axes, part: Part, look: Look, slope: Slope) -> None:
     at, line = [q for q, _ in slope.band], [b for _, b in slope.band]
     if single:
         levels = [v for v in part.crossover.levels if slope.other in v.differences]
-        shift = 0.006 * (slope.highest - slope.lowest) * part.policies.index(slope.other)
+        shift = 0.004 * (slope.highest - slope.lowest) * part.policies.index(slope.other)
         found = [((v.quality.mean or 0.0) + shift, v.differences[slope.other]) for v in levels]
-        _dots(axes, found, colour, look.marker(part.policies, slope.other), f"− {slope.other}", "none")
-    named = None if single else f"− {slope.other}"
+        _dots(axes, found, colour, look.marker(part.policies, slope.other), "", "none")
+    named = None if single else f"{_cut(part.policies[0])} − {slope.other}"
     axes.plot(at, [b.value for b in line], color=colour, linewidth=1.4 if single else 2.6, label=named)
     low, high = [b.low for b in line if b.low is not None], [b.high for b in line if b.high is not None]
     if len(low) == len(at) and (not single or len(part.crossover.slopes) == 1):
@@ -306,15 +327,16 @@ def _dots(axes: Axes, found: Sequence[tuple[float, Estimate]], colour: str, mark
         if e.low is not None and e.high is not None:
             axes.plot([q, q], [e.low, e.high], color=colour, linewidth=1.8, alpha=0.4)
     at, means = [q for q, _, _ in known], [mean for _, mean, _ in known]
-    axes.plot(at, means, linestyle=line, marker=marker, color=colour, linewidth=2, markersize=6, label=label)
+    axes.plot(at, means, linestyle=line, marker=marker, color=colour, linewidth=2, markersize=6, label=label or None)
 
 
 def _knobs(axes: Axes, at: Sequence[float], names: Sequence[str], look: Look) -> None:
     """Print above the axis what was turned to get a quality."""
     for number, (q, name) in enumerate(zip(at, names, strict=True)):
         side = "left" if number == 0 else "right" if number == len(at) - 1 else "center"
-        where = ("data", "axes fraction")
-        axes.annotate(name, (q, 1.0), xycoords=where, ha=side, va="top", fontsize=7.5, color=look.faint)
+        # By turns on two lines, since qualities may be close.
+        height, where = 1.0 - 0.045 * (number % 2), ("data", "axes fraction")
+        axes.annotate(_cut(name), (q, height), xycoords=where, ha=side, va="top", fontsize=7.5, color=look.faint)
 
 
 def effects(part: Part, look: Look) -> Figure | None:

@@ -113,7 +113,10 @@ def _paired(part: Part, rests: str) -> Table:
         *("difference", "where", "blocks", "unpaired", "share of the way", "95 %"),
         *("won / tied / lost", "win rate", "95 %"),
     )
-    about = "On the same task, split and seed. Intervals: bootstrap over tasks, then splits, then seeds."
+    about = (
+        "On the same task, split and seed. Intervals: bootstrap over tasks, then splits, then seeds, for one "
+        "comparison each: of twenty that differ in nothing one is expected to look as if it did."
+    )
     rows, detail = _split(lines, lead)
     return Table("differences", "Who is ahead", columns, rows, 2, about, rests, detail)
 
@@ -206,7 +209,7 @@ def _effects(part: Part, rests: str) -> Table:
         for e in part.effects
     ]
     several = len({e.factor for e in part.effects}) > 1
-    rows, detail = _split(lines, [e.kind == "main" for e in part.effects]) if several else ((), ())
+    rows, detail = _split(lines, [e.kind != "within" for e in part.effects]) if several else ((), ())
     columns = ("effect", "where", "pairs", "share of the way", "95 %")
     about = (
         "Paired over cells that agree in everything else; below main effects those within a policy, and interactions."

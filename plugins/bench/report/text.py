@@ -24,6 +24,8 @@ def show(report: BenchReport, *, full: bool = False, file: IO[str] | None = None
     console = Console(
         file=file, width=None if terminal else PLAIN, no_color="NO_COLOR" in os.environ, highlight=False, markup=False
     )
+    for warning in report.warnings:
+        console.print(Text(f"! {warning}", style="bold"))
     for part in report.parts:
         console.print(Text(f"{part.name} tasks" if part.name != "all" else "all tasks", style="bold underline"))
         for sentence in part.findings:

@@ -91,3 +91,23 @@ def test_an_estimate_has_a_sign_only_where_its_whole_interval_has(
     low: float | None, high: float | None, sign: int
 ) -> None:
     assert Estimate(0.15, 0.1, low, high).sign == sign
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tasks", "held"), [(3, 0.80), (6, 0.89), (12, 0.92)])
+def test_intervals_hold_the_truth_as_often_as_is_said(tasks: int, held: float) -> None:
+    rng = np.random.default_rng(1)
+
+    def bench() -> list[tuple[str, int, float]]:
+        drawn = []
+        for task in range(tasks):
+            own = rng.normal()
+            for split in (1, 2):
+                there = own + rng.normal(0, 0.7)
+                drawn += [(f"t{task}", split, there + rng.normal(0, 0.5)) for _ in range(2)]
+        return drawn
+
+    found = [estimate(bench(), draws=400) for _ in range(400)]
+    assert np.mean([e.low is not None and e.high is not None and e.low <= 0 <= e.high for e in found]) == pytest.approx(
+        held, abs=0.05
+    )

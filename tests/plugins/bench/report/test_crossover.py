@@ -63,7 +63,7 @@ def test_the_slope_of_a_line_is_its_slope() -> None:
         (
             {0.2: -0.05, 0.6: 0.0, 1.0: 0.3},
             0.2,
-            "no crossover in the range: with the weakest reasoner gradient is not told",
+            "no crossover in the range: they are not told apart at either end",
         ),
     ],
 )
@@ -91,6 +91,20 @@ def test_what_cannot_be_said_is_said_why() -> None:
     assert "quality of no reasoner" in crossed([row(), row("aide")]).missing
     one = [row(s, quality=0.5) for s in ("gradient", "aide")]
     assert "quality of one reasoner" in crossed(one).missing
+
+
+def test_a_quality_that_is_not_told_apart_is_a_doubt_about_every_slope() -> None:
+    def rows(*gains: float) -> list[Row]:
+        return [
+            row(s, task, factors={"strength": x}, quality=q + gain * x, hidden=0.5 - 0.1 * x * (s == "gradient"))
+            for task, q, gain in zip(("ames", "leaf", "cells"), (-0.4, 0.0, 0.5), gains, strict=True)
+            for s in ("gradient", "aide")
+            for x in (0.0, 1.0)
+        ]
+
+    # What differs between tasks is in both and takes nothing away; what differs between levels does.
+    assert crossed(rows(0.2, 0.2, 0.2)).doubt == ""
+    assert "in measured quality (0.20 [-0.40, 0.50])" in crossed(rows(-0.4, 0.5, 0.5)).doubt
 
 
 def test_levels_of_equal_quality_have_no_slope() -> None:

@@ -1,0 +1,95 @@
+"""Suite files: what they may say, and how they are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gome.events import Budget
+from gome.kernel.errors import UsageError
+from gome.plugins.bench.suite import Suite, read_suite, shipped, suite_of
+
+GOOD = """
+tasks = ["ames", {spec = "houses.csv", target = "price"}]
+searches = ["gradient", {name = "greedy", search = "aide", settings = {aide = {drafts = 3}}}]
+models = ["small", {name = "big", model = "vendor/big", tier = "frontier"}]
+seeds = 3
+[budget]
+currency = "seconds"
+amount = "1h30m"
+limits = {money = 2, steps = 50}
+[factors.guard]
+key = "guard.enabled"
+levels = [true, false]
+[factors.noise]
+low = {playbook = {strength = 0.9}}
+high = {playbook = {strength = 0.1}}
+"""
+
+
+def test_names_and_tables_come_to_the_same_and_durations_have_units() -> None:
+    suite = suite_of(GOOD, "mine.toml")
+    assert suite.name == "mine" and suite.seeds == (0, 1, 2)
+    assert [t.spec for t, _ in suite.all_tasks()] == ["ames", "houses.csv"]
+    assert [s.name for s in suite.searches] == ["gradient", "greedy"]
+    assert suite.run_budget() == Budget(seconds=5400.0, money=2.0, steps=50)
+    levels = suite.factor_levels()
+    assert levels["guard"] == {"on": {"guard": {"enabled": True}}, "off": {"guard": {"enabled": False}}}
+    assert levels["noise"]["high"] == {"playbook": {"strength": 0.1}}
+
+
+def test_files_that_tasks_name_are_found_beside_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "houses.csv").write_text("a,price\n")
+    (tmp_path / "mine.toml").write_text(GOOD)
+    suite = read_suite(str(tmp_path / "mine.toml"))
+    assert suite.tasks[1].spec == str((tmp_path / "houses.csv").resolve())
+    assert suite.tasks[0].spec == "ames", "a name stays a name"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            ("seeds = 3", "seedz = 3"),
+            r"mine\.toml:\d+: suite\.seedz: there is no such setting; did you mean suite\.seeds\?",
+        ),
+        (('target = "price"', 'targte = "price"'), r"tasks\[1\]\.targte: .*did you mean tasks\.target\?"),
+        (("amount", "amont"), r"suite\.budget\.amont: .*did you mean suite\.budget\.amount\?"),
+        (("money = 2", "mony = 2"), r"budget\.limits\.mony: .*did you mean budget\.limits\.money\?"),
+        (('"seconds"', '"secnds"'), r"budget\.currency\.secnds: that is no currency of .*; did you mean seconds"),
+        (('"1h30m"', "0"), r"suite\.budget\.amount: expected `float` > 0"),
+        (("steps = 50", "steps = -1"), r"budget\.limits\.steps: a number above 0"),
+        (("money = 2", "seconds = 2"), r"whose limit is the amount"),
+        (("seeds = 3", "seeds = [1, 2, 1]"), r"seeds: 1 stands there twice"),
+        (('"ames"', '{spec = "houses.csv", target = "price"}'), r"a task: houses\.csv stands there twice"),
+        (("seeds = 3", "seeds = []"), r"seeds: an empty list leaves no cells"),
+        (("seeds = 3", 'seeds = 3\ndev = ["ames"]'), r"either tasks, or dev and held_out"),
+        (("levels = [true, false]", ""), r"factors\.guard: write key and levels"),
+        (("[budget]", "[budget"), r"mine\.toml:\d+:"),
+    ],
+)
+def test_what_a_suite_cannot_say_is_refused_with_the_place_and_what_is_near(change: tuple[str, str], said: str) -> None:
+    assert change[0] in GOOD
+    with pytest.raises(UsageError, match=said):
+        suite_of(GOOD.replace(change[0], change[1], 1), "mine.toml")
+
+
+def test_a_suite_without_tasks_is_refused() -> None:
+    with pytest.raises(UsageError, match="nothing to work on"):
+        suite_of('searches = ["a"]\n[budget]\ncurrency = "steps"\namount = 3\n', "mine.toml")
+
+
+def test_a_name_that_does_not_ship_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean smoke"):
+        read_suite("smok")
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_every_suite_that_ships_is_one(name: str) -> None:
+    suite = read_suite(name)
+    assert isinstance(suite, Suite) and suite.name == name and suite.about
+
+
+def test_suites_that_compare_say_what_they_expect() -> None:
+    assert all(read_suite(name).hypothesis for name in ("real", "ablation", "scaling"))
