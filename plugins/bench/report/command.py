@@ -11,7 +11,7 @@ import click
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Report
 
-SUBJECT = re.compile(r".+\.(parquet|jsonl|gome)|.+\.gome:[A-Za-z0-9_-]+|[A-Za-z0-9_-]{1,120}", re.DOTALL)
+SUBJECT = re.compile(r".+\.(parquet|jsonl|gome)|.+\.gome:[A-Za-z0-9_-]+|[A-Za-z0-9_][A-Za-z0-9_-]{0,119}", re.DOTALL)
 """Files of benches, and whatever may be the id of a run."""
 PICTURES = ("standing", "crossover", "differences", "wins", "anytime", "curves", "heat", "effects", "selection")
 FILE = click.Path(path_type=Path, dir_okay=False)

@@ -17,7 +17,8 @@ import yaml
 from click.testing import CliRunner
 
 from gome.kernel.errors import UsageError
-from gome.plugins.bench.mlebench.agent import agent, write
+from gome.plugins.bench.commands import bench
+from gome.plugins.bench.mlebench.agent import write
 from tests.architecture.tree import module_paths, project
 from tests.plugins.tasks.mlebench.lookalikes import MAKERS
 
@@ -124,10 +125,10 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_the_command_says_what_is_next(tmp_path: Path) -> None:
-    said = CliRunner().invoke(agent, [str(tmp_path / "gome"), "--hours", "12"])
+    said = CliRunner().invoke(bench, ["mle-bench-agent", str(tmp_path / "gome"), "--hours", "12"])
     assert said.exit_code == 0 and "python run_agent.py --agent-id gome" in said.output
     assert entries(tmp_path / "gome")["gome"]["env_vars"]["TIME_LIMIT_SECS"] == "43200"
-    refused = CliRunner().invoke(agent, [str(tmp_path / "other"), "--base-url", "http://x"])
+    refused = CliRunner().invoke(bench, ["mle-bench-agent", str(tmp_path / "other"), "--base-url", "http://x"])
     assert isinstance(refused.exception, UsageError)
 
 
