@@ -44,6 +44,7 @@ def test_show_says_why_a_competition_cannot_be_run_or_graded() -> None:
     text = run("show", "vinbigdata-chest-xray-abnormalities-detection").stdout
     assert "its inputs are image files" in text and "pycocotools" in text and "gold              0.289" in text
     assert json.loads(run("show", TITANIC, "--json").stdout)["not_run"] == ""
+    assert "caveat            giver_username_if_known gives" in run("show", "random-acts-of-pizza").stdout
 
 
 def test_targets_are_what_runs_predict(made: Maker) -> None:
