@@ -12,6 +12,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "table": ("gome.plugins.bench.exporting:table", "Write a bench's table to FILE.parquet or FILE.jsonl."),
     "world": ("gome.plugins.bench.world.command:world", "Play a suite in the recorded world, on a virtual clock."),
     "archive": ("gome.plugins.bench.exporting:archive", "Write a bench and its runs to FILE.gome, grades included."),
+    "mle-bench-agent": ("gome.plugins.bench.mlebench.agent:agent", "Write the folder that MLE-bench runs gome from."),
 }
 """The verbs in the order of help: where each one's command is, and what it does."""
 PLAYED = Path(__file__).with_name("world") / "suites"

@@ -20,6 +20,7 @@ from gome.plugins.tasks.mlebench.competitions import (
     competition,
     competitions,
     data_folder,
+    prepared,
     split,
 )
 from gome.plugins.tasks.mlebench.graders import UNSUPPORTED
@@ -83,14 +84,31 @@ def show(name: str, as_json: bool) -> None:
 
 @mle_bench.command()
 @click.argument("name", metavar="ID")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@_DATA
+def targets(name: str, data: Path | None) -> None:
+    """Print what runs of competition ID predict, one target a line; a run predicts one (`gome run --target`)."""
+    from gome.plugins.tasks.mlebench.prepare import recipe_of, sample_of, targets_of
+
+    one = competition(name)
+    for target in targets_of(recipe_of(one), sample_of(one, prepared(one, data_folder(data)))):
+        click.echo(target)
+
+
+@mle_bench.command()
+@click.argument("name", metavar="ID")
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, metavar="CSV")
 @_DATA
 def submission(name: str, files: tuple[Path, ...], out: Path, data: Path | None) -> None:
-    """Write the submission of competition ID from FILES, the submission.csv of one run per target."""
+    """Write the submission of competition ID from FILES, the submission.csv of one run per target.
+
+    Without FILES it is the sample submission: valid, and worth no medal.
+    """
+    from gome.plugins.tasks.mlebench.prepare import sample_of
     from gome.plugins.tasks.mlebench.submission import competition_submission
 
-    table = competition_submission(competition(name), data_folder(data), files)
+    one, folder = competition(name), data_folder(data)
+    table = competition_submission(one, folder, files) if files else sample_of(one, prepared(one, folder))
     table.to_csv(out, index=False)
     click.echo(f"wrote {out}: {len(table):,} rows, {', '.join(map(str, table.columns[:8]))}")
 

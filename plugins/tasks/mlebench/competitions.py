@@ -38,7 +38,8 @@ class Competition(msgspec.Struct, frozen=True):
     """One competition. `metric` is what is computed, `metric_detail` what is particular about it. `answers` and
     `sample` are paths below `prepared/`. `gold`, `silver`, `bronze` and `median` are scores of the frozen leaderboard.
     `sample_score` is the score of the sample submission (None: not a number). `category_inferred` says that the
-    category was inferred from the task; `size_gb` is known for the Lite split only."""
+    category was inferred from the task; `size_gb` is known for the Lite split only; `caveat` is what is wrong or odd
+    about it as the benchmark has it ("": nothing known)."""
 
     id: str
     name: str
@@ -58,6 +59,7 @@ class Competition(msgspec.Struct, frozen=True):
     median: float
     sample_score: float | None
     size_gb: float | None
+    caveat: str
 
     @property
     def thresholds(self) -> Thresholds:

@@ -116,6 +116,7 @@ def prepare(one: Competition, data: Path, options: TaskOptions, folder: Path) ->
             remarks={
                 "Not seen": tuple(text for text in (recipe.left_out,) if text),
                 "Dropped columns": tuple(f"`{name}`: {why}" for name, why in recipe.drop),
+                "Known problems": tuple(text for text in (one.caveat,) if text),
                 "Notes": (*recipe.notes, *notices),
             },
             notices=tuple(notices),

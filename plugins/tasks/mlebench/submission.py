@@ -70,7 +70,8 @@ def _predicted(
             f"{recipe.key!r} or {MADE!r} are expected"
         )
     if key == recipe.key:
-        places = pd.Index(given[key]).get_indexer(pd.Index(test[key]))
+        ids = pd.Index(given[key])
+        places = ids.get_indexer(pd.Index(test[key])) if ids.is_unique else np.array([-1])
         if (places < 0).any():
             raise UsageError(f"{file} does not predict every row of {one.id}; is it of another competition?")
         given = given.iloc[places]

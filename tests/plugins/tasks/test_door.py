@@ -42,7 +42,7 @@ def installed(folder: Path, value: str) -> None:
 
 
 def test_the_built_in_sources_come_through_entry_points() -> None:
-    assert sorted(one.name for one in sources()) == ["folder", "suite", "tables"]
+    assert sorted(one.name for one in sources()) == ["folder", "mlebench", "suite", "tables"]
     assert all(isinstance(one, TaskSource) for one in sources())
 
 
