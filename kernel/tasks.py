@@ -42,13 +42,30 @@ class TaskOptions:
     description: str = ""
 
 
+Part = Literal["dev", "held-out", ""]
+"""Whether methods may be improved on a task, or only be measured on it once they are finished; "" is nobody's word."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A measured hidden score to compare with: `method` (`lightgbm`, `flaml`), mean `score` over `runs` seeds, the
+    bootstrap standard error over rows of one of them, and `how` it was measured, in words."""
+
+    method: str
+    score: float
+    se: float
+    runs: int
+    how: str
+
+
 @dataclass(frozen=True)
 class PreparedTask:
     """A task whose tables lie on disk.
 
     `files` maps `train.csv` and `test.csv` to their paths; `task` names them by digest. `answers` is the table of id
     and target for the rows of test.csv, for the vault only (None: nobody knows them). `page` is a markdown page of
-    facts for people. `notices` say in one line each what was guessed or changed.
+    facts for people. `notices` say in one line each what was guessed or changed. `references` are scores on these
+    very answers.
     """
 
     task: Task
@@ -56,6 +73,8 @@ class PreparedTask:
     answers: Path | None
     page: str
     notices: tuple[str, ...] = ()
+    part: Part = ""
+    references: tuple[Reference, ...] = ()
 
 
 @dataclass(frozen=True)

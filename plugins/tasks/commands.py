@@ -101,7 +101,13 @@ def show(task: str, save: Path | None, as_json: bool, **said: Any) -> None:
                 shutil.copyfile(path, save / name)
             click.echo(f"wrote {' and '.join(prepared.files)} to {save}, without the answers", err=True)
     if as_json:
-        facts = {"task": msgspec.to_builtins(prepared.task), "notices": prepared.notices, "page": prepared.page}
+        facts = {
+            "task": msgspec.to_builtins(prepared.task),
+            "part": prepared.part,
+            "references": msgspec.to_builtins(prepared.references),
+            "notices": prepared.notices,
+            "page": prepared.page,
+        }
         click.echo(json.dumps(facts, ensure_ascii=False))
     else:
         click.echo(prepared.page, nl=False)

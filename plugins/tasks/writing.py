@@ -6,14 +6,20 @@ the same number back, whole numbers with gaps stay whole. What the tables contai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from gome.events import Artifact, Column, Metric, Task, TaskKind, digest_of
-from gome.kernel.tasks import PreparedTask
+from gome.kernel.tasks import Part, PreparedTask, Reference
+
+PARTS: dict[Part, str] = {
+    "dev": "dev: methods may be improved on it",
+    "held-out": "held-out: to be run once a method is finished, and every run to be told",
+}
+"""What the page says about the parts of a suite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +27,7 @@ class Tables:
     """A task as tables in memory: `train` has id, features and target, `test` the same without the target.
 
     `answers` (id, target; rows as in `test`) may be None. `classes` are texts in sorted order. `facts` are the rows
-    of the page's table, `remarks` its bullets by heading.
+    of the page's table, `remarks` its bullets by heading. `references` maps the digest of answers to known scores.
     """
 
     name: str
@@ -44,6 +50,8 @@ class Tables:
     facts: tuple[tuple[str, str], ...] = ()
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    part: Part = ""
+    references: Callable[[str], tuple[Reference, ...]] = lambda answers: ()
 
 
 def whole(series: pd.Series) -> pd.Series:
@@ -89,16 +97,19 @@ def write(tables: Tables, folder: Path) -> PreparedTask:
         split=tables.split,
         test_is_heldout=answers is not None,
     )
+    references = tables.references(task.answers)
     return PreparedTask(
         task=task,
         files={"train.csv": folder / "train.csv", "test.csv": folder / "test.csv"},
         answers=folder / "answers.csv" if answers else None,
-        page=_page(tables, task),
+        page=_page(tables, task, references),
         notices=tables.notices,
+        part=tables.part,
+        references=references,
     )
 
 
-def _page(tables: Tables, task: Task) -> str:
+def _page(tables: Tables, task: Task, references: Sequence[Reference]) -> str:
     target = tables.train[tables.target]
     if task.kind == "regression":
         spread = f"{target.min():g} to {target.max():g}, median {target.median():g} (training rows)"
@@ -116,6 +127,8 @@ def _page(tables: Tables, task: Task) -> str:
         *([("time", f"`{task.time}`: the rows to predict are the later ones")] if task.time else []),
         ("split", task.split),
         ("answers", "hidden until the run has ended" if task.test_is_heldout else "unknown: there is no hidden score"),
+        *([("part", PARTS[tables.part])] if tables.part else []),
+        *((f"hidden score of {known.method}", _score(known)) for known in references),
         *tables.facts,
         *([("source", task.source)] if task.source else []),
         *([("licence", task.licence)] if task.licence else []),
@@ -130,6 +143,10 @@ def _page(tables: Tables, task: Task) -> str:
     lines += ["## Columns", "", "| column | kind | note |", "|---|---|---|"]
     lines += [f"| `{_cell(column.name)}` | {column.kind} | {_cell(column.note)} |" for column in task.columns]
     return "\n".join(lines) + "\n"
+
+
+def _score(known: Reference) -> str:
+    return f"{known.score:.5g} (standard error over rows {known.se:.2g}): {known.how}"
 
 
 def _cell(text: str) -> str:

