@@ -14,9 +14,8 @@ CellOutcome = Literal["done", "stopped", "failed", "lost"]
 
 class BenchStarted(Payload, frozen=True):
     """A bench begins; said with the first event of its run. The suite and the settings of its treatments, resolved,
-    determine all cells; `plan` is the digest over those, `cells` their number. `parallel` runs go on at once. With
-    `services` cells are submitted to services, else the bench's own process drives them. `commit` names the code: a git
-    commit where gome runs from a checkout, else its version."""
+    determine all cells; `plan` is the digest over those, `cells` their number. `parallel` runs go on at once. `commit`
+    names the code: a git commit where gome runs from a checkout, else its version."""
 
     suite: Suite
     treatments: tuple[Treatment, ...]
@@ -24,7 +23,6 @@ class BenchStarted(Payload, frozen=True):
     cells: int
     parallel: int
     commit: str = ""
-    services: bool = False
 
 
 class ParallelChanged(Payload, frozen=True):

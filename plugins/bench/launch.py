@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from msgspec.structs import replace
 
 from gome.events import Artifact, Event, Metric, RunStarted, RunSuspended, Task, digest_of
 from gome.kernel.connect import Connection
 from gome.kernel.diagnostics import redact
 from gome.kernel.discovery import pin
-from gome.kernel.errors import GomeError, LogUnreachable, UsageError, leaves
+from gome.kernel.errors import GomeError, LogUnreachable, leaves
 from gome.kernel.index import RunIndex, key_of
 from gome.kernel.log_checks import check_name
 from gome.kernel.owner import owner_of
@@ -44,7 +43,6 @@ from gome.plugins.bench.cells import Cell, cells
 from gome.plugins.bench.events import BenchStarted, CellFinished, CellOutcome, CellRequested, ParallelChanged
 from gome.plugins.bench.planning import Plan, check_same, code_version
 from gome.plugins.bench.reading import begun, recorded
-from gome.plugins.bench.serving import served
 from gome.plugins.bench.suite import TaskChoice
 
 LOOK = 1.0
@@ -56,15 +54,13 @@ NOTHING = b""
 @dataclass
 class Conductor:
     """Performs the cells of one bench, as `Plugin.perform`. `settings` say where home, log and workers are; those that
-    runs are decided by come with the cells. `driven` are the cells that go on at this moment, by digest; with
-    `services` cells are submitted to those instead."""
+    runs are decided by come with the cells. `driven` are the cells that go on at this moment, by digest."""
 
     connection: Connection
     settings: Settings
     unsafe: bool = False
     tell: Callable[[str], None] = lambda text: None
     driven: dict[str, Launch] = field(default_factory=dict)
-    services: bool = False
     cells: dict[str, Cell] = field(default_factory=dict)
     _cores: CorePool | None = None
     _devices: DevicePool = field(default_factory=DevicePool)
@@ -74,7 +70,6 @@ class Conductor:
     def know(self, started: BenchStarted) -> None:
         """Learn which cells there are, and share the machine among those that go on at once."""
         self.cells = {cell.digest: cell for cell in cells(started.suite, started.treatments)}
-        self.services = started.services
         self.share(started.suite.capacity, started.parallel)
 
     def share(self, capacity: int, parallel: int) -> None:
@@ -88,11 +83,7 @@ class Conductor:
         cell = self.cells[asked.cell]
         run = cell.run(ctx.run)
         try:
-            request = request_of(cell, run, self.unsafe)
-            task, reference = await self._task(cell, request)
-            if self.services:
-                return replace(await served(self.connection, cell, ctx), reference=reference)
-            state = await self._finished(run, cell, request, task)
+            state = await self._finished(run, cell)
         except Exception as error:  # whatever it is, it is this cell's result and ends no other
             found = leaves(error)
             if any(isinstance(leaf, LogUnreachable) for leaf in found):
@@ -110,13 +101,14 @@ class Conductor:
             reason=t.finished.reason if t.finished else f"left open: {t.suspended}",
             score=t.selected.score if t.selected else None,
             seconds=round(t.active, 3),
-            reference=reference,
+            reference=self._tasks[_key(cell)][1],
         )
 
-    async def _finished(self, run: str, cell: Cell, request: Request, task: Task) -> RunState:
+    async def _finished(self, run: str, cell: Cell) -> RunState:
         while owner_of(self.connection.home, run) is not None:
             await anyio.sleep(LOOK)  # somebody has resumed it by hand; what comes of that is this cell's result too
-        settings = _settings_of(self.settings, cell)
+        settings, request = _settings_of(self.settings, cell), request_of(cell, run, self.unsafe)
+        task, _ = await self._task(cell, request)
         async with Launcher(self.connection, settings, self._cores, self._devices) as launcher:
             launch = await launcher.start(request, self.tell, task)
             launch.session.tell = self.tell
@@ -208,7 +200,6 @@ async def begin(launcher: Launcher, plugin: Plugin, conductor: Conductor, planne
         cells=len(planned.cells),
         parallel=planned.parallel,
         commit=code_version(),
-        services=conductor.services,
     )
     about = Task(
         name=suite.name,
@@ -241,8 +232,6 @@ async def go_on(launcher: Launcher, plugin: Plugin, conductor: Conductor, run: s
     """Take up a bench where its log ends; `parallel` cells at once from here on, if given. Raises `UnknownRun`, and
     `UsageError` for a run that is no bench."""
     known = await recorded(launcher.connection, run)
-    if conductor.services and not known.started.services:
-        raise UsageError(f"the cells of bench {run} are run by its own process; go on with it without --services")
     launch = await launcher.resume(run, plugins=[plugin])
     conductor.know(known.started)
     if launch.live.state.finished is None and parallel not in (None, known.parallel):

@@ -6,8 +6,6 @@ import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import anyio
@@ -41,7 +39,6 @@ MANY = 60
 @click.option("--run", "run_id", default="", metavar="ID", help="Id of the bench; one of this id goes on.")
 @click.option("--resume", default="", metavar="ID", help="Go on with a bench, as it was planned.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting for all runs, e.g. guard.seeds=1.")
-@click.option("--services", is_flag=True, help="Submit the runs to services (`gome serve`) instead of driving them.")
 @click.option("--unsafe", is_flag=True, help="Run programs without a sandbox where none can be made.")
 @nats_option
 @json_option
@@ -67,8 +64,7 @@ def run(suite: str, resume: str, as_json: bool, **flags: Any) -> None:
     if planned is not None and flags["dry_run"]:
         anyio.run(_dry_run, settings, planned, as_json)
         return
-    conducting = partial(Conductor, unsafe=flags["unsafe"], services=flags["services"])
-    code = anyio.run(_run, settings, planned, resume or flags["run_id"], flags["parallel"], conducting, as_json)
+    code = anyio.run(_run, settings, planned, resume or flags["run_id"], flags["parallel"], flags["unsafe"], as_json)
     raise SystemExit(code)
 
 
@@ -150,17 +146,12 @@ def _emit_plan(planned: Plan, found: Estimate) -> None:
 
 
 async def _run(
-    settings: Settings,
-    planned: Plan | None,
-    run: str,
-    parallel: int | None,
-    conducting: Callable[[Connection, Settings], Conductor],
-    as_json: bool,
+    settings: Settings, planned: Plan | None, run: str, parallel: int | None, unsafe: bool, as_json: bool
 ) -> int:
     from gome.plugins.bench import plugin
 
     async with connect(settings) as connection, Launcher(connection, settings) as launcher:
-        conductor = conducting(connection, settings)
+        conductor = Conductor(connection, settings, unsafe)
         bound = dataclasses.replace(plugin, perform=conductor.perform)
         if planned is None:
             launch = await go_on(launcher, bound, conductor, run, parallel)

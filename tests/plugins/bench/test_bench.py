@@ -209,32 +209,6 @@ def test_workers_execute_for_all_cells_where_the_settings_give_them_the_runner(t
     assert {str(worker.pid) for worker in workers} <= pids, "both have worked"
 
 
-@pytest.mark.slow
-def test_services_and_workers_finish_a_bench_whose_own_process_is_killed(terminal: Terminal) -> None:
-    suite = terminal.write("served.toml", world.suite(tasks=2, seeds=2))
-    assert terminal.gome("bench", suite, "--run", "alone").code == 0
-    queued = ("--set", "performers.runner=queue")
-    others = [terminal.start("serve", "--capacity", "2", seconds=0.05) for _ in range(3)]
-    others += [terminal.start("worker", "--roles", "runner", "--capacity", "1", seconds=0.05) for _ in range(2)]
-    for process in others:
-        read_until(process, "at nats://")
-    args = ("bench", suite, "--run", "served", "--services", "--parallel", "6", *queued)
-    process = terminal.start(*args, seconds=0.05)
-    read_until(process, "[2/8]")
-    process.send_signal(signal.SIGKILL)
-    process.wait(60)
-    done = terminal.gome("bench", "--resume", "served")
-    assert done.code == 0 and "8 of 8 cells have ended" in done.out, done.err
-    for process in others:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    ours, theirs = untimed(terminal.table("alone")), untimed(terminal.table("served"))
-    # What was asked for differs in where it is executed, and therefore in its digest; what came of it does not.
-    assert [{**row, "cell": ""} for row in ours] == [{**row, "cell": ""} for row in theirs]
-    ran = [line for line in terminal.executed() if line.split()[0] in {row["run"] for row in terminal.table("served")}]
-    assert len(ran) == len(set(ran)) == 24
-
-
 def test_a_bench_asked_to_stop_ends_with_what_it_has(terminal: Terminal) -> None:
     suite = terminal.write("stopped.toml", world.suite(parallel="1", steps=5))
     process = terminal.start("bench", suite, "--run", "b", seconds=0.3)
