@@ -10,7 +10,7 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,6 +123,29 @@ def logs(nats: NatsConnection, tenant: str, time: Time) -> tuple[EventLog, Event
         nats, stream=VAULT_STREAM, prefix=VAULT_PREFIX, tenant=tenant, replicas=nats.replicas, clock=time.now
     )
     return log, vault
+
+
+class Connections:
+    """A connection per tenant over one connection to the server: log and vault show its runs only."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._base = connection
+        self._known = {connection.tenant: connection}
+
+    def of(self, tenant: str) -> Connection:
+        """The connection of a tenant."""
+        if tenant not in self._known:
+            assert self._base.nats is not None
+            log, vault = logs(self._base.nats, tenant, self._base.time)
+            self._known[tenant] = replace(self._base, log=log, vault=vault, tenant=tenant)
+        return self._known[tenant]
+
+    async def close(self) -> None:
+        """Close what was opened here."""
+        for connection in self._known.values():
+            if connection is not self._base:
+                await connection.log.close()
+                await connection.vault.close()
 
 
 class Vaults:

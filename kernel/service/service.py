@@ -7,15 +7,25 @@ gives it back. Nothing of a run is kept here once it has ended.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import anyio
 import msgspec
 import structlog
 
-from gome.kernel.connect import Connection, grades, logs
-from gome.kernel.errors import Forbidden, GomeError, LogUnreachable, PluginError, RunAlive, UsageError, leaves
+from gome.kernel.connect import Connection, Connections, grades
+from gome.kernel.errors import (
+    ArtifactMissing,
+    Forbidden,
+    GomeError,
+    LogUnreachable,
+    PluginError,
+    RunAlive,
+    UsageError,
+    leaves,
+)
 from gome.kernel.pools import CorePool, DevicePool
 from gome.kernel.results import summarise
 from gome.kernel.service.claims import Claim, Claims
@@ -25,7 +35,7 @@ from gome.kernel.service.submission import NOTHING, Ended, Outcome, Spent
 from gome.kernel.service.submissions import WAKE, Submissions
 from gome.kernel.service.tenants import Tenants
 from gome.kernel.settings import Settings
-from gome.kernel.start import Launch, Launcher, new_nonce
+from gome.kernel.start import Launch, Launcher, Request, new_nonce, prepare
 
 IDLE = 2.0
 """Seconds after which a service looks for submissions by itself, should nobody have told it of one."""
@@ -55,29 +65,6 @@ class _Driven:
         self.leaving = reason
         if self.launch is not None:
             self.launch.session.suspend(reason)
-
-
-class Connections:
-    """A connection per tenant over one connection to the server: log and vault show its runs only."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._base = connection
-        self._known = {connection.tenant: connection}
-
-    def of(self, tenant: str) -> Connection:
-        """The connection of a tenant."""
-        if tenant not in self._known:
-            assert self._base.nats is not None
-            log, vault = logs(self._base.nats, tenant, self._base.time)
-            self._known[tenant] = replace(self._base, log=log, vault=vault, tenant=tenant)
-        return self._known[tenant]
-
-    async def close(self) -> None:
-        """Close what was opened here."""
-        for connection in self._known.values():
-            if connection is not self._base:
-                await connection.log.close()
-                await connection.vault.close()
 
 
 class Service:
@@ -208,6 +195,7 @@ class Service:
             entry = await self.submissions.find(submitted.tenant, submitted.run)
             state = launch.live.state
             if state.finished is None:
+                await self._answers(connection, launch, request)
                 if entry is not None and entry.ended is not None:
                     await launch.session.stop("stopped before it began", new_nonce())
                 await launch.drive()
@@ -216,6 +204,24 @@ class Service:
                     return None
                 raise _Rests(f"run {submitted.run} rests: {state.suspended}")
             return await self._end_of(connection, launch)
+
+    async def _answers(self, connection: Connection, launch: Launch, request: Request) -> None:
+        """See that the hidden answers are in this home: another service may have prepared the task in its own.
+        Preparing is deterministic, so the digest tells whether they are the same."""
+        assert launch.live.state.started is not None
+        wanted = launch.live.state.started.task.answers
+        if not wanted or connection.answers.has(wanted):
+            return
+        prepared, _ = await anyio.to_thread.run_sync(prepare, request, connection.home)
+        try:
+            found = connection.answers.put_file(prepared.answers) if prepared.answers else ""
+        finally:
+            shutil.rmtree(next(iter(prepared.files.values())).parent, ignore_errors=True)
+        if found != wanted:
+            raise ArtifactMissing(
+                f"the hidden answers of run {launch.run} are in the home of the service that began it, and preparing "
+                f"{request.spec} here gives others: give all services the same data, or one home's folder vault"
+            )
 
     async def _end_of(self, connection: Connection, launch: Launch) -> Ended:
         state = launch.live.state

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from gome.events import Event, ExecutionFinished, ExecutionRequested
+from gome.events import Event, ExecutionFinished, ExecutionRequested, SubmissionGraded, SubmissionScored
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Context
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions
@@ -36,7 +36,16 @@ async def _perform(event: Event, ctx: Context) -> Any:
     return ExecutionFinished(attempt=event.payload.attempt, purpose="full", ok=True, seconds=1.0, outputs={})
 
 
+async def _score(event: Event, ctx: Context) -> Any:
+    assert ctx.vault is not None
+    answers = ctx.vault.answers(ctx.started.task.answers).decode()
+    assert answers == f"the answers of {ctx.started.task.name}"
+    await ctx.vault.record(SubmissionGraded("final", 0.5, 0.1, final=True))
+    return SubmissionScored(attempt="final", purpose="rerun", score=1.0)
+
+
 runner = dataclasses.replace(toy.runner, perform=_perform)
+scorer = dataclasses.replace(toy.scorer, perform=_score)
 
 
 class Source:
@@ -57,7 +66,9 @@ class Source:
         files = {name: folder / name for name in ("train.csv", "test.csv")}
         for path in files.values():
             path.write_bytes(b"file")
-        return PreparedTask(msgspec.structs.replace(toy.TASK, name=spec), files, None, "a page")
+        answers = folder / "answers.csv"
+        answers.write_text(f"the answers of {spec}")
+        return PreparedTask(msgspec.structs.replace(toy.TASK, name=spec), files, answers, "a page")
 
     def check(self, prepared: PreparedTask) -> list[Finding]:
         return []
@@ -73,7 +84,7 @@ def install(folder: Path) -> None:
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: standin\nVersion: 1.0\n")
     lines = [
         f"[{recorded.GROUPS[role]}]\n{name} = tests.kernel."
-        f"{'service.standin' if role == 'runner' else 'recorded'}:{role}\n"
+        f"{'service.standin' if role in ('runner', 'scorer') else 'recorded'}:{role}\n"
         for role, name in ROLES.items()
     ]
     lines.append("[gome.tasks]\nstandin = tests.kernel.service.standin:source\n")

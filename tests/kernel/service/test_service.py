@@ -194,6 +194,8 @@ async def test_a_service_that_is_killed_is_replaced_and_its_run_goes_on_from_the
         found.gate.touch()
         result = (await settled(client, [run]))[0]
         assert result["outcome"] == "done" and result["spent"]["executions"] == 3
+        # The answers lay in the home of the service that was killed; the other one made them again.
+        assert result["summary"]["hidden"] == 0.5
         told = await events(connection, run)
         assert [count(told, kind) for kind in (RunStarted, RunFinished, StepPlanned)] == [1, 1, 3]
         assert count(told, RunResumed) == 1
