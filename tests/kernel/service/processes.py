@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.architecture.tree import ROOT
 from tests.kernel.nats_server import TOKEN
@@ -104,7 +105,7 @@ class Services:
 
 
 @contextmanager
-def services(folder: Path, url: str, **more: int) -> Iterator[Services]:
+def services(folder: Path, url: str, **more: Any) -> Iterator[Services]:
     """Services that are killed at the end."""
     found = Services(folder, url, **more)
     try:

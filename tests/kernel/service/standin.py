@@ -27,6 +27,7 @@ ROLES = recorded.ROLES
 async def _perform(event: Event, ctx: Context) -> Any:
     assert isinstance(event.payload, ExecutionRequested)
     gate = Path(os.environ.get("STANDIN_GATE", "/nowhere"))
+    ctx.home.mkdir(parents=True, exist_ok=True)
     with (ctx.home / "executions.txt").open("a") as file:
         file.write(f"{os.getpid()} {ctx.run} {event.payload.attempt}\n")
     while ctx.started.task.name == "held" and not gate.exists():
