@@ -99,6 +99,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._deadline = float("inf")
         self._held: dict[WorkItem, anyio.CancelScope] = {}
+        self._under_way: set[tuple[str, str, str]] = set()
         self._idle = anyio.Event()
         self._refused: set[tuple[str, str]] = set()
         self._runs: dict[str, _Known] = {}
@@ -136,6 +137,14 @@ class Worker:
     async def _handle(self, item: WorkItem, group: anyio.abc.TaskGroup) -> None:
         performer: Performer | None = None
         scope = self._held[item]
+        key = (item.tenant, item.run, item.intent)
+        if key in self._under_way:
+            # Its lease had run out unnoticed, or a driver that took over offered it again: one of them is enough.
+            await item.nak(REFUSED)
+            del self._held[item]
+            self._idle.set()
+            return
+        self._under_way.add(key)
         try:
             with scope:
                 performer = await self._performer(item, group)
@@ -147,6 +156,7 @@ class Worker:
                 self.returned += 1
                 await item.nak()
         finally:
+            self._under_way.discard(key)
             del self._held[item]
             self._idle.set()
 
