@@ -263,3 +263,22 @@ async def test_nobody_serving_is_said_at_once(tmp_path: Path) -> None:
     async with world(tmp_path) as (_, _, connection):
         with pytest.raises(GomeError, match="no service answers"):
             await ServiceClient(connection).status("main-1")
+
+
+async def test_runs_go_on_when_the_server_of_the_log_was_away_for_a_while(tmp_path: Path) -> None:
+    async with world(tmp_path) as (server, found, connection):
+        serving = await starting(found)
+        client = ServiceClient(connection)
+        run = (await client.submit("held", budget=FEW))["run"]
+        await until(lambda: len(found.executions()) == 3)
+        server.kill()
+        found.gate.touch()
+        await anyio.sleep(1)
+        await server.start()
+        assert (await settled(client, [run]))[0]["outcome"] == "done"
+        later = (await client.submit("instant", budget=FEW))["run"]
+        assert (await settled(client, [later]))[0]["outcome"] == "done"
+        pinged = json.loads((await connection.request("$SRV.PING.gome")).data)
+        assert pinged["name"] == "gome"
+        await verified(found, server.url, run)
+        assert await asyncio.to_thread(serving.terminate) == 0
