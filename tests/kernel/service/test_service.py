@@ -246,6 +246,7 @@ async def test_a_service_that_is_told_to_stop_hands_its_run_over_and_ends_with_z
         await verified(found, server.url, run)
 
 
+@pytest.mark.slow
 async def test_several_services_drive_each_run_once(tmp_path: Path) -> None:
     async with world(tmp_path) as (_, found, connection):
         both = await asyncio.gather(*(asyncio.to_thread(found.start, "--capacity", "2") for _ in range(1)))
@@ -265,6 +266,7 @@ async def test_nobody_serving_is_said_at_once(tmp_path: Path) -> None:
             await ServiceClient(connection).status("main-1")
 
 
+@pytest.mark.slow
 async def test_runs_go_on_when_the_server_of_the_log_was_away_for_a_while(tmp_path: Path) -> None:
     async with world(tmp_path) as (server, found, connection):
         serving = await starting(found)
