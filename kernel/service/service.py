@@ -8,6 +8,7 @@ gives it back. Nothing of a run is kept here once it has ended.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,8 +42,9 @@ IDLE = 2.0
 """Seconds after which a service looks for submissions by itself, should nobody have told it of one."""
 AGAIN = 3.0
 """Seconds until a run is offered again that another process still holds."""
-TRIES = 6
-"""How often a run that comes to rest by itself, or whose driving fails, is taken up before it counts as failed."""
+TRIES = 12
+"""How often one service takes up a run that comes to rest by itself, or whose driving fails, before it counts as
+failed: further and further apart, half an hour in all."""
 LONGEST = 300.0
 SETTLE = 30.0
 """Seconds for suspended runs to come to rest before their service goes all the same."""
@@ -85,6 +87,7 @@ class Service:
         self._turns = Turns({tenant.name: tenant.weight for tenant in tenants.by_name.values()})
         self._cores, self._devices = CorePool(settings.capacity), DevicePool()
         self._driven: dict[str, _Driven] = {}
+        self._failures: Counter[str] = Counter()
         self._deadline = float("inf")
         self._nudged = anyio.Event()
         self._log = structlog.get_logger("gome.service")
@@ -180,6 +183,7 @@ class Service:
                 return
             if await self.submissions.end(ended):
                 self.ended += 1
+        self._failures.pop(run, None)
         await driven.claim.ack()
 
     async def _launched(self, driven: _Driven) -> Ended | None:
@@ -246,19 +250,23 @@ class Service:
             log.info("a run is left to another service for now", reason=str(found[0]))
             await driven.claim.nak(AGAIN)
             return
+        self._failures[submitted.run] += 1
+        tries = self._failures[submitted.run]
         if not all(isinstance(e, GomeError) for e in found):
             log.error("driving a run failed", exc_info=error)
         try:
             began = (await self.connections.of(submitted.tenant).log.head(submitted.run)).seq > 0
             wrong = not began and all(isinstance(e, UsageError | PluginError) for e in found)
-            if wrong or driven.claim.deliveries >= TRIES:
+            if wrong or tries >= TRIES:
                 reason = str(found[0]) if isinstance(found[0], GomeError) else type(found[0]).__name__
-                await self.submissions.end(self._ended(submitted.run, submitted.tenant, "failed", reason))
+                if await self.submissions.end(self._ended(submitted.run, submitted.tenant, "failed", reason)):
+                    self.ended += 1
+                del self._failures[submitted.run]
                 await driven.claim.ack()
                 return
         except LogUnreachable as away:
             log.warning("the end of a run cannot be recorded now", reason=str(away))
-        delay = min(LONGEST, AGAIN * 2**driven.claim.deliveries)
+        delay = min(LONGEST, AGAIN * 2**tries)
         log.warning("a run will be taken up again", reason=str(found[0]), seconds=delay)
         await driven.claim.nak(delay)
 

@@ -14,15 +14,20 @@ import anyio
 import pytest
 
 from gome.events import CODEC, Budget, Event, RunFinished, RunResumed, RunStarted, RunSuspended, StepPlanned
+from gome.kernel.connect import connect
 from gome.kernel.errors import GomeError
 from gome.kernel.jetstream import Connection
 from gome.kernel.log_jetstream import JetStreamLog
+from gome.kernel.service import service as service_module
 from gome.kernel.service.client import ServiceClient
 from gome.kernel.service.problems import Refused
+from gome.kernel.service.service import Service
 from gome.kernel.service.submission import Submission
 from gome.kernel.service.submissions import Submissions
-from gome.kernel.service.tenants import Tenant
+from gome.kernel.service.tenants import Tenant, alone
+from gome.kernel.settings import Settings
 from tests.kernel.nats_server import TOKEN, NatsServer, nats_server
+from tests.kernel.service import standin
 from tests.kernel.service.processes import Services, Serving, services
 
 pytestmark = pytest.mark.anyio
@@ -258,6 +263,38 @@ async def test_several_services_drive_each_run_once(tmp_path: Path) -> None:
         began = Counter((run, attempt) for _, run, attempt in found.executions())
         assert len(began) == 36 and set(began.values()) == {1}
         assert len({pid for pid, _, _ in found.executions()}) == 2
+
+
+async def test_a_run_that_fails_again_and_again_counts_as_failed_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "AGAIN", 0.01)
+    monkeypatch.setattr(service_module, "TRIES", 3)
+    async with world(tmp_path) as (server, found, connection):
+        monkeypatch.syspath_prepend(str(tmp_path / "site"))
+        monkeypatch.setenv("GOME_LOAD_PLUGINS", ",".join([*standin.ROLES.values(), "standin"]))
+        settings = Settings(tmp_path / "home", nats_url=server.url, nats_token=TOKEN, lease=5, roles=standin.ROLES)
+        submissions = Submissions(connection, lambda: 1.0)
+        tenant = Tenant(name="main")
+        tasks = ("raising", "instant")
+        runs = [
+            (await submissions.submit(tenant, Submission(task, f"the task {task}", budget=Budget(steps=1))))[0]
+            for task in tasks
+        ]
+        async with connect(settings) as c:
+            service = Service(c, settings, alone("main"), 2)
+            async with anyio.create_task_group() as group:
+                group.start_soon(service.run)
+                with anyio.fail_after(30):
+                    while service.ended < 2:
+                        await anyio.sleep(0.02)
+                service.stop(1)
+        ends = [await submissions.find("main", entry.submitted.run) for entry in runs]
+        outcomes = [entry.ended.outcome for entry in ends if entry is not None and entry.ended is not None]
+        assert outcomes == ["failed", "done"]
+        assert ends[0] is not None and ends[0].ended is not None and "cannot think" in ends[0].ended.reason
+        assert count(await events(connection, runs[0].submitted.run), RunSuspended) == 3
+        assert not service._failures and found.started == []
 
 
 async def test_nobody_serving_is_said_at_once(tmp_path: Path) -> None:
