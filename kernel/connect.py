@@ -83,7 +83,12 @@ async def connect(settings: Settings, *, memory: bool = False) -> AsyncIterator[
 
 def _blame_disk(home: Path, error: BaseException) -> None:
     """A server whose disk is full just stops answering; say what a person can do about it."""
-    if shutil.disk_usage(home).free < FULL and any(isinstance(e, LogUnreachable | OSError) for e in leaves(error)):
+    # With a server of its own elsewhere, nothing may have made the home yet.
+    if (
+        home.exists()
+        and shutil.disk_usage(home).free < FULL
+        and any(isinstance(e, LogUnreachable | OSError) for e in leaves(error))
+    ):
         raise LogUnreachable(
             f"the disk under {home} is full; what was recorded is safe: free some space and go on with "
             "`gome run --resume RUN` (`gome runs` lists them)"

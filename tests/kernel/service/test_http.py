@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +187,34 @@ def test_a_service_that_cannot_begin_says_why_in_a_line(
         main(["serve", *flags])
     told = capsys.readouterr().err
     assert ended.value.code == 2 and says in told and told.count("\n") == 1
+
+
+def test_without_the_extra_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gome.kernel.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tenants.toml").write_text("[tenants.a]\n")
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "gome.kernel.service.http", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["serve", "--http", "127.0.0.1:0", "--tenants", "tenants.toml"])
+    assert ended.value.code == 2 and "pip install 'gome[serve]'" in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_ends_the_service_with_a_line(site: Site) -> None:
+    command = [sys.executable, "-m", "gome.kernel.cli", "serve", "--http", site.url.removeprefix("http://")]
+    done = subprocess.run(
+        [*command, "--tenants", "tenants.toml"],
+        cwd=site.services.folder,
+        env=site.services.environment(GOME_HOME=str(site.services.folder / "second")),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2 and "Address already in use" in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_a_new_token_fits_its_digest_and_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
