@@ -10,7 +10,7 @@ import contextlib
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,7 +83,12 @@ async def connect(settings: Settings, *, memory: bool = False) -> AsyncIterator[
 
 def _blame_disk(home: Path, error: BaseException) -> None:
     """A server whose disk is full just stops answering; say what a person can do about it."""
-    if shutil.disk_usage(home).free < FULL and any(isinstance(e, LogUnreachable | OSError) for e in leaves(error)):
+    # With a server of its own elsewhere, nothing may have made the home yet.
+    if (
+        home.exists()
+        and shutil.disk_usage(home).free < FULL
+        and any(isinstance(e, LogUnreachable | OSError) for e in leaves(error))
+    ):
         raise LogUnreachable(
             f"the disk under {home} is full; what was recorded is safe: free some space and go on with "
             "`gome run --resume RUN` (`gome runs` lists them)"
@@ -123,6 +128,29 @@ def logs(nats: NatsConnection, tenant: str, time: Time) -> tuple[EventLog, Event
         nats, stream=VAULT_STREAM, prefix=VAULT_PREFIX, tenant=tenant, replicas=nats.replicas, clock=time.now
     )
     return log, vault
+
+
+class Connections:
+    """A connection per tenant over one connection to the server: log and vault show its runs only."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._base = connection
+        self._known = {connection.tenant: connection}
+
+    def of(self, tenant: str) -> Connection:
+        """The connection of a tenant."""
+        if tenant not in self._known:
+            assert self._base.nats is not None
+            log, vault = logs(self._base.nats, tenant, self._base.time)
+            self._known[tenant] = replace(self._base, log=log, vault=vault, tenant=tenant)
+        return self._known[tenant]
+
+    async def close(self) -> None:
+        """Close what was opened here."""
+        for connection in self._known.values():
+            if connection is not self._base:
+                await connection.log.close()
+                await connection.vault.close()
 
 
 class Vaults:

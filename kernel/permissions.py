@@ -1,11 +1,12 @@
 """Who may do what on a server that several machines share: one user per purpose, and the nats-server configuration.
 
-The driver (`gome run`, `gome stop`) lives in the account GOME, which holds the streams. Every worker and the reader
-live in an account of their own that imports exactly the subjects they need, and have the same subjects as permissions:
-a permission says at once what is refused, and the account keeps answers at home. (With permissions alone, a request
-whose reply subject is a stream's writes the answer into that stream: tried.) Nobody but the driver makes streams or
-consumers: a stream may have the vault as its source (tried as well), and a role's consumer is shared by its workers.
-Nobody deletes, purges or alters a stream. A record must not claim to be another's: `log_checks.check_place`.
+The driver (`gome run`, `gome stop`) and the service (`gome serve`) live in the account GOME, which holds the streams.
+Every worker, the reader and the clients of a service live in an account of their own that imports exactly the subjects
+they need, and have the same subjects as permissions: a permission says at once what is refused, and the account keeps
+answers at home. (With permissions alone, a request whose reply subject is a stream's writes the answer into that
+stream: tried.) Nobody but these two makes streams or consumers: a stream may have the vault as its source (tried as
+well), and a role's consumer is shared by its workers. Nobody deletes, purges or alters a stream. A record must not
+claim to be another's: `log_checks.check_place`.
 
 Pure; `gome server config` writes what is rendered here, `gome doctor` reads `abilities`.
 """
@@ -24,11 +25,16 @@ from gome.kernel.log_checks import check_name
 
 ACCOUNT = "GOME"
 """The account that holds the streams."""
-DRIVER, READER = "driver", "reader"
+DRIVER, READER, SERVICE = "driver", "reader", "service"
+EVERY = "*"
+"""In the place of a tenant: all of them."""
+VERBS = ("submit", "status", "list", "result", "stop")
+"""What clients ask a service for and get one answer to."""
 ROLES = (*RUN_ROLES, *OPTIONAL_ROLES)
 WHO_AM_I = "$SYS.REQ.USER.INFO"
 """What a server answers with the permissions of whoever asks."""
 _STREAMS = ("GOME", "GOME_VAULT", "GOME_WORK", "KV_GOME_OWNERS")
+_VARIABLE = re.compile(r"\$[A-Z][A-Z0-9_]*")
 _SAFE = re.compile(r"[A-Za-z0-9_./:@%+-]+")
 
 
@@ -36,7 +42,8 @@ _SAFE = re.compile(r"[A-Za-z0-9_./:@%+-]+")
 class User:
     """One user and what it may do, by subject. `calls` are answered with one message (appends, acknowledgements);
     `api` are JetStream calls, without their prefix, that are; `batches` are calls that many messages answer; `hears`
-    are subjects it may subscribe to besides its inbox. `home` says that it lives in the account of the streams."""
+    are subjects it may subscribe to besides its inbox. `home` says that it lives in the account of the streams,
+    `answers` that it may answer whoever asked it, wherever that is."""
 
     name: str
     calls: tuple[str, ...]
@@ -44,6 +51,7 @@ class User:
     batches: tuple[str, ...]
     hears: tuple[str, ...]
     home: bool = False
+    answers: bool = False
 
     @property
     def account(self) -> str:
@@ -99,6 +107,30 @@ def driver(tenant: str) -> User:
     )
 
 
+def service(tenant: str) -> User:
+    """Drives runs that others submit: what a driver may do, and the stream of submissions, its consumers, and answers
+    to clients."""
+    base, stream = driver(tenant), "GOME_SUBMISSIONS"
+    api = [f"STREAM.{verb}.{stream}" for verb in ("INFO", "CREATE", "MSG.GET")]
+    api.append(f"CONSUMER.CREATE.{stream}.{tenant}.gome.sub.{tenant}.*.submitted")
+    return User(
+        SERVICE,
+        calls=(*base.calls, f"gome.sub.{tenant}.*.*", "gome.service.wake", f"$JS.ACK.{stream}.{tenant}.>"),
+        api=(*base.api, *api),
+        batches=(*base.batches, f"$JS.API.DIRECT.GET.{stream}", f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{tenant}"),
+        hears=(*base.hears, "gome.service.>", "$SRV.>"),
+        home=True,
+        answers=True,
+    )
+
+
+def client(tenant: str) -> User:
+    """Asks services for the runs of one tenant, and nothing else: with `nats = "subject"` in the file of tenants that
+    is proof enough of who asks."""
+    asks = [f"gome.service.{tenant}.{verb}" for verb in VERBS]
+    return User(f"client-{tenant}", (*asks, "gome.service.health"), (), (f"gome.service.{tenant}.tail",), ())
+
+
 def reader(tenant: str) -> User:
     """Shows and verifies runs; writes nothing, and does not see the vault."""
     return User(
@@ -128,10 +160,16 @@ def worker(roles: Sequence[str], tenant: str) -> User:
     return User("-".join(roles), tuple(calls), tuple(api), tuple(batches), base.hears)
 
 
-def users(workers: Sequence[Sequence[str]], tenant: str = "main") -> list[User]:
-    """The driver, the reader, and a worker per set of roles. Raises `UsageError` for two of one name."""
-    check_name("tenant", tenant)
+def users(
+    workers: Sequence[Sequence[str]], tenant: str = "main", clients: Sequence[str] = (), *, serves: bool = False
+) -> list[User]:
+    """The driver, the reader, a worker per set of roles, and with `serves` or clients (names of tenants) the service.
+    `tenant` may be `EVERY`. Raises `UsageError` for two of one name."""
+    for name in (*clients, *([] if tenant == EVERY else [tenant])):
+        check_name("tenant", name)
     found = [driver(tenant), reader(tenant), *(worker(roles, tenant) for roles in workers)]
+    found += [service(tenant)] if serves or clients else []
+    found += [client(name) for name in clients]
     names = [user.name for user in found]
     if twice := {name for name in names if names.count(name) > 1}:
         raise UsageError(f"there are two users {min(twice)!r}; give each set of roles once")
@@ -142,7 +180,9 @@ def users(workers: Sequence[Sequence[str]], tenant: str = "main") -> list[User]:
 class Server:
     """Where one server listens and keeps its store. In a cluster `routes` are host:port of all its servers, `cluster`
     is where this one takes routes, and `name` is its own; alone it needs none of the three. `certificate` and `key` are
-    PEM files for TLS, without which passwords and records cross the network in the clear."""
+    PEM files for TLS, without which passwords and records cross the network in the clear. `name` may be a variable of
+    the server's environment (`$NAME`), so that servers share one file. `monitor` is where it tells its health over HTTP
+    ("": nowhere); it asks nobody who they are."""
 
     listen: str = "0.0.0.0:4222"
     store: str = "/data"
@@ -151,6 +191,7 @@ class Server:
     routes: tuple[str, ...] = ()
     certificate: str = ""
     key: str = ""
+    monitor: str = ""
 
     def route_variables(self, password: str) -> dict[str, str]:
         """The variables that hold its routes: a server connects to the others with the cluster's password."""
@@ -165,7 +206,10 @@ def configuration(people: Sequence[User], server: Server) -> str:
         "max_payload: 1MB",
     ]
     if server.name:
-        lines.append(f"server_name: {_quoted(server.name)}")
+        named = server.name if _VARIABLE.fullmatch(server.name) else _quoted(server.name)
+        lines.append(f"server_name: {named}")
+    if server.monitor:
+        lines.append(f"http: {_quoted(server.monitor)}")
     if server.certificate:
         lines.append(f"tls {{ cert_file: {_quoted(server.certificate)}, key_file: {_quoted(server.key)} }}")
     # An append that was acknowledged is on disk.
@@ -201,6 +245,8 @@ def _list(subjects: Sequence[str]) -> str:
 
 def _login(user: User) -> str:
     may = f"publish: {{ allow: {_list(user.publishes)} }}, subscribe: {{ allow: {_list(user.subscribes)} }}"
+    if user.answers:  # a tail has many answers
+        may += ', allow_responses: { max: -1, expires: "20m" }'
     return f'{{ user: "{user.name}", password: ${user.variable}, permissions: {{ {may} }} }}'
 
 

@@ -35,6 +35,7 @@ class WorkItem:
     intent: str
     deliveries: int
     _answer: Answer = field(repr=False)
+    tenant: str = ""
 
     async def ack(self) -> None:
         """It is done."""
@@ -60,8 +61,9 @@ class Queue(Protocol):
     lost: asyncio.Event
     lease: float
 
-    async def publish(self, role: str, kind: str, run: str, intent: str) -> None:
-        """Offer an intent to the workers of a role; doing so again within two minutes changes nothing."""
+    async def publish(self, role: str, kind: str, run: str, intent: str, tenant: str = "") -> None:
+        """Offer an intent to the workers of a role; doing so again within two minutes changes nothing. `tenant` is
+        whose run it is ("": the workers' own)."""
         ...
 
     def pull(self, roles: Sequence[str], n: int, stop: asyncio.Event | None = None) -> AsyncGenerator[WorkItem, None]:

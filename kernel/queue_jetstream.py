@@ -36,6 +36,7 @@ _OTHER = 10148
 class _Hint(Struct):
     run: str
     intent: str
+    tenant: str = ""
 
 
 class WorkQueue:
@@ -74,16 +75,16 @@ class WorkQueue:
         connection.retain()
         connection.on_return(self._returned)
 
-    async def publish(self, role: str, kind: str, run: str, intent: str) -> None:
+    async def publish(self, role: str, kind: str, run: str, intent: str, tenant: str = "") -> None:
         """See `Queue.publish`. Raises `LogUnreachable`."""
         subject = f"{self._prefix}.{check_name('role', role)}.{check_name('kind', kind)}"
-        payload = msgspec.json.encode(_Hint(run, intent))
+        payload = msgspec.json.encode(_Hint(run, intent, tenant))
         loop = asyncio.get_running_loop()
         until = loop.time() + self._connection.patience
         while True:
             try:
                 await self._prepare(role)
-                parse(await self._connection.request(subject, payload, {"Nats-Msg-Id": f"{run}.{intent}"}))
+                parse(await self._connection.request(subject, payload, {"Nats-Msg-Id": f"{tenant}.{run}.{intent}"}))
                 return
             except Unanswered:
                 # Publishing it twice is the same as once.
@@ -246,7 +247,13 @@ class WorkQueue:
         place = message.reply.split(".")
         deliveries = int(place[4] if len(place) == 9 else place[6])
         return WorkItem(
-            role, message.subject.rpartition(".")[2], hint.run, hint.intent, deliveries, slots.leased(answer)
+            role,
+            message.subject.rpartition(".")[2],
+            hint.run,
+            hint.intent,
+            deliveries,
+            slots.leased(answer),
+            hint.tenant,
         )
 
     async def _answer(self, reply: str, word: bytes) -> None:

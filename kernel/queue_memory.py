@@ -21,6 +21,7 @@ class _Kept:
     kind: str
     run: str
     intent: str
+    tenant: str = ""
     free_at: float = 0.0
     deliveries: int = 0
 
@@ -36,19 +37,19 @@ class MemoryQueue:
         self._clock = clock
         self._max_ack_pending = max_ack_pending
         self._items: list[_Kept] = []
-        self._remembered: dict[tuple[str, str], float] = {}
+        self._remembered: dict[tuple[str, str, str], float] = {}
         self._changed = asyncio.Condition()
         self._closed = False
 
-    async def publish(self, role: str, kind: str, run: str, intent: str) -> None:
+    async def publish(self, role: str, kind: str, run: str, intent: str, tenant: str = "") -> None:
         """See `Queue.publish`."""
         check_name("role", role)
         check_name("kind", kind)
         now = self._clock()
-        if self._remembered.get((run, intent), -REMEMBERED) + REMEMBERED > now:
+        if self._remembered.get((tenant, run, intent), -REMEMBERED) + REMEMBERED > now:
             return
-        self._remembered[run, intent] = now
-        self._items.append(_Kept(role, kind, run, intent))
+        self._remembered[tenant, run, intent] = now
+        self._items.append(_Kept(role, kind, run, intent, tenant))
         await self.expire()
 
     async def expire(self) -> None:
@@ -72,7 +73,8 @@ class MemoryQueue:
             slots.take()
             kept.deliveries += 1
             kept.free_at = self._clock() + self.lease
-            yield WorkItem(kept.role, kept.kind, kept.run, kept.intent, kept.deliveries, self._answering(kept, slots))
+            answer = self._answering(kept, slots)
+            yield WorkItem(kept.role, kept.kind, kept.run, kept.intent, kept.deliveries, answer, kept.tenant)
 
     async def close(self) -> None:
         """See `Queue.close`."""

@@ -37,17 +37,17 @@ class Relay:
         self.queue = queue
         self.tell = tell
         self._waiting: set[str] = set()
-        self._offered: dict[tuple[str, str], tuple[str, str]] = {}
+        self._offered: dict[tuple[str, str], tuple[str, str, str]] = {}
         self._log = structlog.get_logger("gome.relay")
 
     async def carry(self, live: LiveRun, role: str, kind: str, intent: str) -> None:
         """Offer one intent and return when the log has its result."""
         key = (live.run, intent)
-        self._offered[key] = (role, kind)
+        self._offered[key] = (role, kind, live.scribe.tenant)
         try:
             while live.state.is_open(intent):
                 try:
-                    await self.queue.publish(role, kind, live.run, intent)
+                    await self.queue.publish(role, kind, live.run, intent, live.scribe.tenant)
                     break
                 except Forbidden:
                     raise
@@ -83,7 +83,7 @@ class Relay:
 
     def _busy(self, live: LiveRun, role: str) -> bool:
         """Whether workers have begun something of this run and role that is not over."""
-        offered = (i for (run, i), (of, _) in self._offered.items() if (run, of) == (live.run, role))
+        offered = (i for (run, i), (of, _, _) in self._offered.items() if (run, of) == (live.run, role))
         return any(i in live.state.open and live.state.open[i].starts for i in offered)
 
     async def _call_off(self, live: LiveRun, intent: str) -> None:
@@ -103,9 +103,9 @@ class Relay:
         while True:
             await self.queue.lost.wait()
             self.queue.lost.clear()
-            for (run, intent), (role, kind) in list(self._offered.items()):
+            for (run, intent), (role, kind, tenant) in list(self._offered.items()):
                 try:
-                    await self.queue.publish(role, kind, run, intent)
+                    await self.queue.publish(role, kind, run, intent, tenant)
                 except Forbidden:
                     raise
                 except LogUnreachable:

@@ -19,10 +19,10 @@ import structlog
 
 from gome.events import RunStarted
 from gome.kernel.appender import Scribe
-from gome.kernel.connect import Connection
+from gome.kernel.connect import Connection, Connections
 from gome.kernel.discovery import codec_for, pin
 from gome.kernel.effects import Performer, Workshop
-from gome.kernel.errors import GomeError, LogUnreachable, PluginError, leaves
+from gome.kernel.errors import Forbidden, GomeError, LogUnreachable, PluginError, leaves
 from gome.kernel.live import LiveRun
 from gome.kernel.plugin import Plugin
 from gome.kernel.pools import CorePool, DevicePool
@@ -39,9 +39,10 @@ GRACE = 30.0
 
 
 class _Kit:
-    """What runs by the same plugins share in this process."""
+    """What runs of one tenant by the same plugins share in this process."""
 
-    def __init__(self, plugins: list[Plugin], shop: Workshop) -> None:
+    def __init__(self, connection: Connection, plugins: list[Plugin], shop: Workshop) -> None:
+        self.connection = connection
         self.plugins = plugins
         self.codec = codec_for(plugins)
         self.shop = shop
@@ -88,6 +89,7 @@ class Worker:
         self, connection: Connection, queue: Queue, roles: Sequence[str], capacity: int, *, unsafe: bool = False
     ) -> None:
         self.connection = connection
+        self._connections = Connections(connection)
         self.queue = queue
         self.roles = list(roles)
         self.capacity = capacity
@@ -97,6 +99,7 @@ class Worker:
         self._stop = asyncio.Event()
         self._deadline = float("inf")
         self._held: dict[WorkItem, anyio.CancelScope] = {}
+        self._under_way: set[tuple[str, str, str]] = set()
         self._idle = anyio.Event()
         self._refused: set[tuple[str, str]] = set()
         self._runs: dict[str, _Known] = {}
@@ -118,6 +121,7 @@ class Worker:
                 scope.cancel()
             await self._nothing_held()
             group.cancel_scope.cancel()
+        await self._connections.close()
 
     def stop(self, grace: float = GRACE) -> int:
         """Take nothing more, and give back what is not done after `grace` seconds; returns how much is in flight."""
@@ -133,6 +137,14 @@ class Worker:
     async def _handle(self, item: WorkItem, group: anyio.abc.TaskGroup) -> None:
         performer: Performer | None = None
         scope = self._held[item]
+        key = (item.tenant, item.run, item.intent)
+        if key in self._under_way:
+            # Its lease had run out unnoticed, or a driver that took over offered it again: one of them is enough.
+            await item.nak(REFUSED)
+            del self._held[item]
+            self._idle.set()
+            return
+        self._under_way.add(key)
         try:
             with scope:
                 performer = await self._performer(item, group)
@@ -144,6 +156,7 @@ class Worker:
                 self.returned += 1
                 await item.nak()
         finally:
+            self._under_way.discard(key)
             del self._held[item]
             self._idle.set()
 
@@ -166,7 +179,7 @@ class Worker:
     async def _performer(self, item: WorkItem, group: anyio.abc.TaskGroup) -> Performer | None:
         """Who performs an item; None where there is nothing to perform here, which the queue has then been told."""
         try:
-            known = await self._known(item.run, group)
+            known = await self._known(item.run, item.tenant or self.connection.tenant, group)
             if known is None:
                 self._log.warning("no such run in this log", run=item.run)
                 await item.term()
@@ -174,7 +187,10 @@ class Worker:
             live = known.live
             if not live.state.is_open(item.intent):
                 await live.load()
-        except LogUnreachable:
+        except LogUnreachable as error:
+            if isinstance(error, Forbidden) and item.tenant not in ("", self.connection.tenant):
+                await self._refuse(item, str(error), "give this worker credentials for all tenants, or start others")
+                return None
             raise
         except GomeError as error:  # this run's own trouble: others shall not be kept waiting
             await self._refuse(item, str(error), "`gome plugins` and `gome doctor` show what is here")
@@ -202,21 +218,22 @@ class Worker:
             await anyio.sleep(min(self.queue.lease, SHORTEST) / 3)
             await item.progress()
 
-    async def _known(self, run: str, group: anyio.abc.TaskGroup) -> _Known | None:
+    async def _known(self, run: str, tenant: str, group: anyio.abc.TaskGroup) -> _Known | None:
         async with self._opening:
-            if run in self._runs:
-                return self._runs[run]
-            started = await first_event(self.connection, run)
+            key = run if tenant == self.connection.tenant else f"{tenant}/{run}"
+            if key in self._runs:
+                return self._runs[key]
+            c = self._connections.of(tenant)
+            started = await first_event(c, run)
             if started is None:
                 return None
             for done in [r for r, k in self._runs.items() if k.live.state.finished is not None]:
                 self._runs.pop(done).scope.cancel()
-            kit = self._kit(started)
-            c = self.connection
+            kit = self._kit(started, c)
             state = await restored(c.snapshots, c.log, kit.plugins, lambda: kit.empty(run, c.artifacts.text))
             live = self._live(state, kit)
             await live.load()
-            return self._keep(live, kit, group)
+            return self._keep(key, live, kit, group)
 
     async def _recover(self, group: anyio.abc.TaskGroup) -> None:
         """Take up what is open, beside the work that comes meanwhile; without it, runs are read as their items come."""
@@ -228,41 +245,41 @@ class Worker:
         async with self._opening:
             for run, state in found.items():
                 if run not in self._runs and state.started is not None:
-                    kit = self._kit(state.started)
-                    self._keep(self._live(state, kit), kit, group)
+                    kit = self._kit(state.started, self.connection)
+                    self._keep(run, self._live(state, kit), kit, group)
 
     def _wanted(self, run: str, started: RunStarted) -> Opened | None:
         """An empty state for a run that gives one of our roles to workers, and whose plugins are here."""
         if not any(started.performers.get(role) == "queue" for role in self.roles):
             return None
         try:
-            kit = self._kit(started)
+            kit = self._kit(started, self.connection)
         except PluginError as error:
             self._log.warning("a run cannot be worked for", run=run, reason=str(error))
             return None
         return kit.empty(run, self.connection.artifacts.text), kit.plugins
 
-    def _kit(self, started: RunStarted) -> _Kit:
-        key = (*sorted(started.roles.items()), *sorted(p.name for p in started.plugins))
+    def _kit(self, started: RunStarted, connection: Connection) -> _Kit:
+        key = (connection.tenant, *sorted(started.roles.items()), *sorted(p.name for p in started.plugins))
         if key not in self._kits:
             plugins = plugins_of(started)
-            shop = workshop(self.connection, plugins, self._cores, self._devices, self.unsafe)
-            self._kits[key] = _Kit(plugins, shop)
+            shop = workshop(connection, plugins, self._cores, self._devices, self.unsafe)
+            self._kits[key] = _Kit(connection, plugins, shop)
         return self._kits[key]
 
     def _live(self, state: RunState, kit: _Kit) -> LiveRun:
-        c = self.connection
+        c = kit.connection
         scribe = Scribe(state.run, state.codec, c.artifacts, kit.shop.process, c.tenant)
         return LiveRun(c.log, state, scribe, c.time)
 
-    def _keep(self, live: LiveRun, kit: _Kit, group: anyio.abc.TaskGroup) -> _Known:
-        known = self._runs[live.run] = _Known(live, kit.shop)
+    def _keep(self, key: str, live: LiveRun, kit: _Kit, group: anyio.abc.TaskGroup) -> _Known:
+        known = self._runs[key] = _Known(live, kit.shop)
         if live.state.started is not None:
             kit.shop.prepare(live.state.started, lambda role: role in self.roles)
-        group.start_soon(self._follow, known)
+        group.start_soon(self._follow, key, known)
         return known
 
-    async def _follow(self, known: _Known) -> None:
+    async def _follow(self, key: str, known: _Known) -> None:
         with known.scope:
             try:
                 await known.live.follow()
@@ -270,4 +287,4 @@ class Worker:
                 raise
             except GomeError as error:  # read again, and refused, when its next item comes
                 self._log.warning("a run is not followed any more", run=known.live.run, reason=str(error))
-                self._runs.pop(known.live.run, None)
+                self._runs.pop(key, None)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from contextlib import AsyncExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,8 @@ def serve(
     settings = load(flags={name: value or None for name, value in given.items()}, sets=sets, profiles=find_profile)
     if http and tenants is None:
         raise UsageError("--http answers whoever has a token: name the file of tenants with --tenants")
+    if http:
+        import_module("gome.kernel.service.http")  # before anything begins: it may not be installed
     who = load_tenants(tenants) if tenants else alone(settings.tenant)
     configure(settings.log_level)
     settings.export_secrets()

@@ -27,19 +27,24 @@ def server() -> None:
 @click.option(
     "--worker", "workers", multiple=True, metavar="R,R", help="A user for workers of these roles (runner and scorer)."
 )
-@click.option("--tenant", default="main", metavar="NAME", help="The tenant whose runs they work on.")
+@click.option("--tenant", default="main", metavar="NAME", help="The tenant whose runs they work on; '*': all.")
+@click.option("--service", "serves", is_flag=True, help="A user for `gome serve` as well.")
+@click.option("--client", "clients", multiple=True, metavar="TENANT", help="A user who asks services for its runs.")
 @click.option("--listen", default="0.0.0.0:4222", metavar="HOST:PORT", help="Where clients connect.")
 @click.option("--store", default="/data", metavar="DIR", help="The server's own folder for streams.")
 @click.option("--tls-cert", default="", metavar="FILE", help="TLS: the certificate; clients use tls://HOST:PORT.")
 @click.option("--tls-key", default="", metavar="FILE", help="TLS: its key.")
-@click.option("--name", default="", metavar="NAME", help="Cluster: this server's name, another one on each server.")
+@click.option("--name", default="", metavar="NAME", help="Cluster: this server's name, or a variable ($NAME) with it.")
 @click.option("--routes", default="", metavar="HOST:PORT,…", help="Cluster: the servers' addresses for each other.")
 @click.option("--cluster", default="0.0.0.0:6222", metavar="HOST:PORT", help="Cluster: where other servers connect.")
+@click.option("--monitor", default="", metavar="HOST:PORT", help="Tell health over HTTP, to whoever asks.")
 @json_option
 def config(
     out: Path,
     workers: tuple[str, ...],
     tenant: str,
+    serves: bool,
+    clients: tuple[str, ...],
     listen: str,
     store: str,
     tls_cert: str,
@@ -47,22 +52,24 @@ def config(
     name: str,
     routes: str,
     cluster: str,
+    monitor: str,
     as_json: bool,
 ) -> None:
     """Write nats.conf, and beside it nats.env with a random password per user and a secrets file for each.
 
-    The users are driver (`gome run`), reader (shows runs, not the vault) and one per --worker. Passwords that nats.env
+    The users are driver (`gome run`), reader (shows runs, not the vault), one per --worker, and on demand service
+    (`gome serve`) and one per --client. Passwords that nats.env
     holds already are kept, so a user can be added later. nats.conf holds no secret.
     """
     from gome.kernel.permissions import CLUSTER, Server, configuration, users
 
-    people = users([_roles(text) for text in workers or ("runner", "scorer")], tenant)
+    people = users([_roles(text) for text in workers or ("runner", "scorer")], tenant, clients, serves=serves)
     hosts = tuple(route.strip() for route in routes.split(",") if route.strip())
     if bool(hosts) != bool(name):
         raise UsageError("a cluster needs both: --name of this server and --routes of all of them")
     if bool(tls_cert) != bool(tls_key):
         raise UsageError("TLS needs both: --tls-cert and --tls-key")
-    place = Server(listen, store, name, cluster, hosts, tls_cert, tls_key)
+    place = Server(listen, store, name, cluster, hosts, tls_cert, tls_key, monitor)
     text = configuration(people, place)
     passwords = _passwords(
         out.with_suffix(".env"), [*(user.variable for user in people), *([CLUSTER] if hosts else [])]

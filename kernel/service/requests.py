@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ import msgspec
 from gome.kernel.discovery import choose, discover
 from gome.kernel.profiles import find_profile
 from gome.kernel.service.problems import Refused
-from gome.kernel.service.submission import Submission, Submitted
+from gome.kernel.service.submission import Exact, Submission, Submitted
 from gome.kernel.service.tenants import ALL, Tenant
 from gome.kernel.settings import Settings, load
 from gome.kernel.start import DEFAULT_PROFILE, Request
@@ -56,7 +57,9 @@ def _allowed(tables: tuple[str, ...]) -> str:
 
 def request_of(submitted: Submitted, settings: Settings) -> tuple[Request, Settings]:
     """What is started for a submission, and the settings under which. Raises `UsageError`."""
-    asked = submitted.submission
+    asked, exact = submitted.submission, submitted.exact
+    if exact is not None:
+        return _exactly(submitted, exact, settings)
     if asked.profile:
         mine = load(flags={"profile": asked.profile}, profiles=find_profile)
         settings = replace(
@@ -77,6 +80,35 @@ def request_of(submitted: Submitted, settings: Settings) -> tuple[Request, Setti
         model=asked.model,
     )
     return request, settings
+
+
+def _exactly(submitted: Submitted, exact: Exact, settings: Settings) -> tuple[Request, Settings]:
+    asked = submitted.submission
+    options = {name: getattr(asked.options, name) for name in asked.options.__struct_fields__}
+    traces = asked.traces or settings.traces
+    request = Request(
+        spec=asked.task,
+        options=TaskOptions(**options, test=Path(exact.test) if exact.test else None),
+        run=submitted.run,
+        seed=asked.seed,
+        budget=asked.budget,
+        traces=traces,
+        named=asked.roles,
+        profile=exact.profile or DEFAULT_PROFILE,
+        settings=asked.settings,
+        fallback=exact.fallback,
+    )
+    plain = replace(
+        settings,
+        capacity=exact.capacity,
+        traces=traces,
+        profile=exact.profile,
+        fallback=exact.fallback,
+        roles=asked.roles,
+        plugins=asked.settings,
+        origins={},
+    )
+    return request, plain
 
 
 def _over(base: Mapping[str, Mapping[str, Any]], given: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -7,15 +7,26 @@ gives it back. Nothing of a run is kept here once it has ended.
 
 from __future__ import annotations
 
+import shutil
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import anyio
 import msgspec
 import structlog
 
-from gome.kernel.connect import Connection, grades, logs
-from gome.kernel.errors import Forbidden, GomeError, LogUnreachable, PluginError, RunAlive, UsageError, leaves
+from gome.kernel.connect import Connection, Connections, grades
+from gome.kernel.errors import (
+    ArtifactMissing,
+    Forbidden,
+    GomeError,
+    LogUnreachable,
+    PluginError,
+    RunAlive,
+    UsageError,
+    leaves,
+)
 from gome.kernel.pools import CorePool, DevicePool
 from gome.kernel.results import summarise
 from gome.kernel.service.claims import Claim, Claims
@@ -25,14 +36,15 @@ from gome.kernel.service.submission import NOTHING, Ended, Outcome, Spent
 from gome.kernel.service.submissions import WAKE, Submissions
 from gome.kernel.service.tenants import Tenants
 from gome.kernel.settings import Settings
-from gome.kernel.start import Launch, Launcher, new_nonce
+from gome.kernel.start import Launch, Launcher, Request, new_nonce, prepare
 
 IDLE = 2.0
 """Seconds after which a service looks for submissions by itself, should nobody have told it of one."""
 AGAIN = 3.0
 """Seconds until a run is offered again that another process still holds."""
-TRIES = 6
-"""How often a run that comes to rest by itself, or whose driving fails, is taken up before it counts as failed."""
+TRIES = 12
+"""How often one service takes up a run that comes to rest by itself, or whose driving fails, before it counts as
+failed: further and further apart, half an hour in all."""
 LONGEST = 300.0
 SETTLE = 30.0
 """Seconds for suspended runs to come to rest before their service goes all the same."""
@@ -57,29 +69,6 @@ class _Driven:
             self.launch.session.suspend(reason)
 
 
-class Connections:
-    """A connection per tenant over one connection to the server: log and vault show its runs only."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._base = connection
-        self._known = {connection.tenant: connection}
-
-    def of(self, tenant: str) -> Connection:
-        """The connection of a tenant."""
-        if tenant not in self._known:
-            assert self._base.nats is not None
-            log, vault = logs(self._base.nats, tenant, self._base.time)
-            self._known[tenant] = replace(self._base, log=log, vault=vault, tenant=tenant)
-        return self._known[tenant]
-
-    async def close(self) -> None:
-        """Close what was opened here."""
-        for connection in self._known.values():
-            if connection is not self._base:
-                await connection.log.close()
-                await connection.vault.close()
-
-
 class Service:
     """Drives submissions of `tenants`, at most `capacity` runs at once."""
 
@@ -98,6 +87,7 @@ class Service:
         self._turns = Turns({tenant.name: tenant.weight for tenant in tenants.by_name.values()})
         self._cores, self._devices = CorePool(settings.capacity), DevicePool()
         self._driven: dict[str, _Driven] = {}
+        self._failures: Counter[str] = Counter()
         self._deadline = float("inf")
         self._nudged = anyio.Event()
         self._log = structlog.get_logger("gome.service")
@@ -193,6 +183,7 @@ class Service:
                 return
             if await self.submissions.end(ended):
                 self.ended += 1
+        self._failures.pop(run, None)
         await driven.claim.ack()
 
     async def _launched(self, driven: _Driven) -> Ended | None:
@@ -208,6 +199,7 @@ class Service:
             entry = await self.submissions.find(submitted.tenant, submitted.run)
             state = launch.live.state
             if state.finished is None:
+                await self._answers(connection, launch, request)
                 if entry is not None and entry.ended is not None:
                     await launch.session.stop("stopped before it began", new_nonce())
                 await launch.drive()
@@ -216,6 +208,24 @@ class Service:
                     return None
                 raise _Rests(f"run {submitted.run} rests: {state.suspended}")
             return await self._end_of(connection, launch)
+
+    async def _answers(self, connection: Connection, launch: Launch, request: Request) -> None:
+        """See that the hidden answers are in this home: another service may have prepared the task in its own.
+        Preparing is deterministic, so the digest tells whether they are the same."""
+        assert launch.live.state.started is not None
+        wanted = launch.live.state.started.task.answers
+        if not wanted or connection.answers.has(wanted):
+            return
+        prepared, _ = await anyio.to_thread.run_sync(prepare, request, connection.home)
+        try:
+            found = connection.answers.put_file(prepared.answers) if prepared.answers else ""
+        finally:
+            shutil.rmtree(next(iter(prepared.files.values())).parent, ignore_errors=True)
+        if found != wanted:
+            raise ArtifactMissing(
+                f"the hidden answers of run {launch.run} are in the home of the service that began it, and preparing "
+                f"{request.spec} here gives others: give all services the same data, or one home's folder vault"
+            )
 
     async def _end_of(self, connection: Connection, launch: Launch) -> Ended:
         state = launch.live.state
@@ -240,19 +250,23 @@ class Service:
             log.info("a run is left to another service for now", reason=str(found[0]))
             await driven.claim.nak(AGAIN)
             return
+        self._failures[submitted.run] += 1
+        tries = self._failures[submitted.run]
         if not all(isinstance(e, GomeError) for e in found):
             log.error("driving a run failed", exc_info=error)
         try:
             began = (await self.connections.of(submitted.tenant).log.head(submitted.run)).seq > 0
             wrong = not began and all(isinstance(e, UsageError | PluginError) for e in found)
-            if wrong or driven.claim.deliveries >= TRIES:
+            if wrong or tries >= TRIES:
                 reason = str(found[0]) if isinstance(found[0], GomeError) else type(found[0]).__name__
-                await self.submissions.end(self._ended(submitted.run, submitted.tenant, "failed", reason))
+                if await self.submissions.end(self._ended(submitted.run, submitted.tenant, "failed", reason)):
+                    self.ended += 1
+                del self._failures[submitted.run]
                 await driven.claim.ack()
                 return
         except LogUnreachable as away:
             log.warning("the end of a run cannot be recorded now", reason=str(away))
-        delay = min(LONGEST, AGAIN * 2**driven.claim.deliveries)
+        delay = min(LONGEST, AGAIN * 2**tries)
         log.warning("a run will be taken up again", reason=str(found[0]), seconds=delay)
         await driven.claim.nak(delay)
 

@@ -49,6 +49,17 @@ class Submission(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
+class Exact(Struct, frozen=True, omit_defaults=True):
+    """How a run is begun to the letter, whatever the settings of the service that begins it: `settings` of the
+    submission are all there are. No client can ask for it; whoever may write to the stream can (a bench does).
+    `profile` is a name to be recorded, `test` a second table of the task ("": none)."""
+
+    capacity: int
+    profile: str = ""
+    fallback: str = ""
+    test: str = ""
+
+
 class Submitted(Struct, frozen=True, tag=True, omit_defaults=True):
     """A submission was taken, at seconds since 1970."""
 
@@ -56,6 +67,7 @@ class Submitted(Struct, frozen=True, tag=True, omit_defaults=True):
     tenant: str
     at: float
     submission: Submission
+    exact: Exact | None = None
 
 
 class Spent(Struct, frozen=True, omit_defaults=True):

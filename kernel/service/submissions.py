@@ -124,6 +124,11 @@ class Submissions:
         """Take a submission; returns it, and whether it is new: the same nonce again returns the first one. Raises
         `Refused` for another request under a nonce that was used (409), and for quotas (429)."""
         run = run_of(tenant.name, submission.nonce)
+        return await self.put(tenant, Submitted(run, tenant.name, self._clock(), submission))
+
+    async def put(self, tenant: Tenant, record: Submitted) -> tuple[Entry, bool]:
+        """The same for a submission whose run has an id of its own."""
+        run, submission = record.run, record.submission
         async with self._lock(tenant.name):
             while True:
                 account = await self.account(tenant.name)
@@ -134,7 +139,6 @@ class Submissions:
                         )
                     return known, False
                 account.check(tenant, submission.budget)
-                record = Submitted(run, tenant.name, self._clock(), submission)
                 if position := await self._append(record, "submitted", account.position):
                     account.apply(record, position)
                     await self.wake()

@@ -19,6 +19,7 @@ from gome.kernel.diagnostics import configure
 from gome.kernel.errors import UsageError
 from gome.kernel.settings import Settings, load
 from gome.kernel.start import Launch, Launcher, prepared_task
+from gome.plugins.bench.delegating import Delegating
 from gome.plugins.bench.estimate import Estimate, estimate, rates
 from gome.plugins.bench.launch import Conductor, go_on, open_bench, request_of
 from gome.plugins.bench.planning import Plan, plan
@@ -40,6 +41,7 @@ MANY = 60
 @click.option("--resume", default="", metavar="ID", help="Go on with a bench, as it was planned.")
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting for all runs, e.g. guard.seeds=1.")
 @click.option("--unsafe", is_flag=True, help="Run programs without a sandbox where none can be made.")
+@click.option("--service", is_flag=True, help="Let services (`gome serve`) drive the runs.")
 @nats_option
 @json_option
 def run(suite: str, resume: str, as_json: bool, **flags: Any) -> None:
@@ -64,7 +66,11 @@ def run(suite: str, resume: str, as_json: bool, **flags: Any) -> None:
     if planned is not None and flags["dry_run"]:
         anyio.run(_dry_run, settings, planned, as_json)
         return
-    code = anyio.run(_run, settings, planned, resume or flags["run_id"], flags["parallel"], flags["unsafe"], as_json)
+    if flags["service"] and flags["unsafe"]:
+        raise UsageError("--unsafe is for this machine; with --service, services and workers decide that for theirs")
+    kind = Delegating if flags["service"] else Conductor
+    run_id, unsafe = resume or flags["run_id"], flags["unsafe"]
+    code = anyio.run(_run, settings, planned, run_id, flags["parallel"], kind, unsafe, as_json)
     raise SystemExit(code)
 
 
@@ -146,12 +152,18 @@ def _emit_plan(planned: Plan, found: Estimate) -> None:
 
 
 async def _run(
-    settings: Settings, planned: Plan | None, run: str, parallel: int | None, unsafe: bool, as_json: bool
+    settings: Settings,
+    planned: Plan | None,
+    run: str,
+    parallel: int | None,
+    kind: type[Conductor],
+    unsafe: bool,
+    as_json: bool,
 ) -> int:
     from gome.plugins.bench import plugin
 
     async with connect(settings) as connection, Launcher(connection, settings) as launcher:
-        conductor = Conductor(connection, settings, unsafe)
+        conductor = kind(connection, settings, unsafe)
         bound = dataclasses.replace(plugin, perform=conductor.perform)
         if planned is None:
             launch = await go_on(launcher, bound, conductor, run, parallel)

@@ -1,9 +1,10 @@
-"""A run with two workers on a cluster of three servers, one of which is killed in the middle."""
+"""Three servers, one of which is killed in the middle: a run with two workers, and what compose.yaml describes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,15 +13,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from gome.events import Event, ExecutionFinished, ExecutionRequested, StepPlanned
 from gome.kernel.connect import connect
 from gome.kernel.discovery import codec_for
 from gome.kernel.jetstream import Connection
+from gome.kernel.service.tenants import digest, new_token
 from gome.kernel.settings import Settings
 from tests.end_to_end.conftest import Wait, prepare
-from tests.kernel.nats_server import TOKEN, Cluster, NatsServer
+from tests.kernel.nats_server import TOKEN, Cluster, NatsServer, free_port
+from tests.kernel.service.processes import services
+from tests.kernel.shared_server import SharedServer
 
 pytestmark = pytest.mark.slow
 
@@ -124,3 +129,68 @@ def test_a_run_with_two_workers_finishes_while_a_server_of_three_is_killed(
             process.kill()
             process.wait()
         cluster.kill()
+
+
+@pytest.mark.anyio
+async def test_services_and_workers_with_credentials_go_on_while_a_server_and_a_service_are_killed(
+    tmp_path: Path,
+) -> None:
+    """The flows of compose.yaml: its configuration with other addresses, a user each, two services and a worker."""
+    cluster = credentials(tmp_path / "cluster")
+    server = cluster.servers[0]
+    assert isinstance(server, SharedServer)
+    token = new_token()
+    (tmp_path / "tenants.toml").write_text(f'[tenants.acme]\ntokens = ["{digest(token)}"]\n')
+    flags = ("--tenants", "tenants.toml", "--http", "127.0.0.1:0", "--set", "performers.runner=queue")
+    try:
+        await cluster.start()
+        with services(tmp_path, cluster.url, token="") as found:
+            login = server.secrets("service")
+            one = await asyncio.to_thread(lambda: found.start(*flags, **login))
+            two = await asyncio.to_thread(lambda: found.start(*flags, **login))
+            await asyncio.to_thread(lambda: found.work(**server.secrets("runner")))
+            headers = {"Authorization": f"Bearer {token}"}
+            async with httpx.AsyncClient(headers=headers, timeout=60, trust_env=False) as client:
+                first, second = (re.search(r"http://[\d.]+:\d+", each.log.read_text()) for each in (one, two))
+                assert first is not None and second is not None
+                held = {"task": "held", "nonce": "one that is held", "budget": {"steps": 3}}
+                run = (await client.post(f"{first[0]}/v1/runs", json=held)).json()["run"]
+                await asyncio.to_thread(until, lambda: len(found.executions()) >= 2)
+                cluster.servers[2].kill()
+                one.kill()
+                # Submitted while a server and a service are gone.
+                more = [{**held, "task": "instant", "nonce": f"number {i:03d}"} for i in range(5)]
+                told = [await client.post(f"{second[0]}/v1/runs", json=body) for body in more]
+                assert {answer.status_code for answer in told} == {201}, told[0].text
+                found.gate.touch()
+                runs = [run, *(answer.json()["run"] for answer in told)]
+                async with asyncio.timeout(120):
+                    while True:
+                        answers = [await client.get(f"{second[0]}/v1/runs/{run}/result") for run in runs]
+                        if all(answer.status_code == 200 for answer in answers):
+                            break
+                        await asyncio.sleep(0.2)
+                assert {answer.json()["outcome"] for answer in answers} == {"done"}
+            connection = server.connection("service")
+            for name in ("GOME", "GOME_VAULT", "GOME_WORK", "GOME_SUBMISSIONS", "KV_GOME_OWNERS"):
+                assert (await connection.api(f"STREAM.INFO.{name}"))["config"]["num_replicas"] == 3
+            await connection.close()
+            assert await asyncio.to_thread(two.terminate) == 0
+    finally:
+        cluster.kill()
+
+
+def credentials(folder: Path) -> Cluster:
+    """Three servers under the configuration that the head of compose.yaml has written, with addresses of this test."""
+    ports = [free_port() for _ in range(3)]
+    routes = ",".join(f"127.0.0.1:{port}" for port in ports)
+    servers: list[NatsServer] = []
+    for i, port in enumerate(ports):
+        own = folder / f"n{i}"
+        own.mkdir(parents=True)
+        if i:
+            (own / "nats.env").write_text((folder / "n0" / "nats.env").read_text())
+        where = ("--name", f"n{i}", "--cluster", f"127.0.0.1:{port}", "--routes", routes)
+        health = ("--monitor", f"127.0.0.1:{free_port()}")
+        servers.append(SharedServer(own, *where, *health, "--tenant", "*", "--service", "--worker", "runner"))
+    return Cluster(servers)

@@ -152,6 +152,30 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_has_begun(
     assert [e for e in await said(connection, "r") if e.cause == two] == []
 
 
+async def test_an_intent_that_is_offered_again_while_it_is_under_way_is_performed_once(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    slow, queue = Slow(monkeypatch), MemoryQueue(lambda: now[0], ack_wait=5.0)
+    intent = executions(await run(connection, "r", runner="queue"))[0]
+    await queue.publish("runner", "ExecutionRequested", "r", intent)
+    worker = Worker(connection, queue, ["runner"], 2)
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as group:
+            group.start_soon(worker.run)
+            await slow.begun.wait()
+            now[0] += 6.0  # the lease runs out, unnoticed by the worker
+            await queue.expire()
+            while queue._items[0].deliveries < 2:
+                await anyio.sleep(0.01)
+            slow.may_end.set()
+            assert (await result(connection, "r", intent)).ok
+            worker.stop(10)
+    assert worker.performed == 1
+    answers = [e.payload for e in await said(connection, "r") if e.cause == intent]
+    assert [p.attempt for p in answers if isinstance(p, EffectStarted)] == [1]
+
+
 async def test_what_a_stopping_worker_cannot_finish_goes_to_another_at_once_and_costs_no_attempt(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.architecture.tree import ROOT
 from tests.kernel.nats_server import TOKEN
@@ -74,22 +75,27 @@ class Services:
 
     def start(self, *flags: str, **more: str) -> Serving:
         """Start `gome serve` and wait until it serves."""
+        return self._start("serving ", "serve", *flags, **more)
+
+    def work(self, *flags: str, **more: str) -> Serving:
+        """Start `gome worker` for the runner and wait until it works."""
+        return self._start("worker for runner", "worker", "--roles", "runner", *flags, **more)
+
+    def _start(self, sign: str, *command: str, **more: str) -> Serving:
         number = len(self.started)
-        log = self.folder / f"service{number}.log"
-        command = [
-            sys.executable,
-            "-m",
-            "gome.kernel.cli",
-            "serve",
-            "--home",
-            str(self.folder / f"home{number}"),
-            *flags,
-        ]
+        log = self.folder / f"process{number}.log"
+        home = ["--home", str(self.folder / f"home{number}")]
         with log.open("wb") as file:
-            process = subprocess.Popen(command, cwd=self.folder, env=self.environment(**more), stdout=file, stderr=file)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gome.kernel.cli", *command, *home],
+                cwd=self.folder,
+                env=self.environment(**more),
+                stdout=file,
+                stderr=file,
+            )
         serving = Serving(process, log)
         self.started.append(serving)
-        serving.wait_for("serving ")
+        serving.wait_for(sign)
         return serving
 
     def executions(self) -> list[list[str]]:
@@ -99,7 +105,7 @@ class Services:
 
 
 @contextmanager
-def services(folder: Path, url: str, **more: int) -> Iterator[Services]:
+def services(folder: Path, url: str, **more: Any) -> Iterator[Services]:
     """Services that are killed at the end."""
     found = Services(folder, url, **more)
     try:

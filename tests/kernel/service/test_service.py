@@ -14,15 +14,20 @@ import anyio
 import pytest
 
 from gome.events import CODEC, Budget, Event, RunFinished, RunResumed, RunStarted, RunSuspended, StepPlanned
+from gome.kernel.connect import connect
 from gome.kernel.errors import GomeError
 from gome.kernel.jetstream import Connection
 from gome.kernel.log_jetstream import JetStreamLog
+from gome.kernel.service import service as service_module
 from gome.kernel.service.client import ServiceClient
 from gome.kernel.service.problems import Refused
+from gome.kernel.service.service import Service
 from gome.kernel.service.submission import Submission
 from gome.kernel.service.submissions import Submissions
-from gome.kernel.service.tenants import Tenant
+from gome.kernel.service.tenants import Tenant, alone
+from gome.kernel.settings import Settings
 from tests.kernel.nats_server import TOKEN, NatsServer, nats_server
+from tests.kernel.service import standin
 from tests.kernel.service.processes import Services, Serving, services
 
 pytestmark = pytest.mark.anyio
@@ -194,6 +199,8 @@ async def test_a_service_that_is_killed_is_replaced_and_its_run_goes_on_from_the
         found.gate.touch()
         result = (await settled(client, [run]))[0]
         assert result["outcome"] == "done" and result["spent"]["executions"] == 3
+        # The answers lay in the home of the service that was killed; the other one made them again.
+        assert result["summary"]["hidden"] == 0.5
         told = await events(connection, run)
         assert [count(told, kind) for kind in (RunStarted, RunFinished, StepPlanned)] == [1, 1, 3]
         assert count(told, RunResumed) == 1
@@ -244,6 +251,7 @@ async def test_a_service_that_is_told_to_stop_hands_its_run_over_and_ends_with_z
         await verified(found, server.url, run)
 
 
+@pytest.mark.slow
 async def test_several_services_drive_each_run_once(tmp_path: Path) -> None:
     async with world(tmp_path) as (_, found, connection):
         both = await asyncio.gather(*(asyncio.to_thread(found.start, "--capacity", "2") for _ in range(1)))
@@ -257,7 +265,59 @@ async def test_several_services_drive_each_run_once(tmp_path: Path) -> None:
         assert len({pid for pid, _, _ in found.executions()}) == 2
 
 
+async def test_a_run_that_fails_again_and_again_counts_as_failed_and_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "AGAIN", 0.01)
+    monkeypatch.setattr(service_module, "TRIES", 3)
+    async with world(tmp_path) as (server, found, connection):
+        monkeypatch.syspath_prepend(str(tmp_path / "site"))
+        monkeypatch.setenv("GOME_LOAD_PLUGINS", ",".join([*standin.ROLES.values(), "standin"]))
+        settings = Settings(tmp_path / "home", nats_url=server.url, nats_token=TOKEN, lease=5, roles=standin.ROLES)
+        submissions = Submissions(connection, lambda: 1.0)
+        tenant = Tenant(name="main")
+        tasks = ("raising", "instant")
+        runs = [
+            (await submissions.submit(tenant, Submission(task, f"the task {task}", budget=Budget(steps=1))))[0]
+            for task in tasks
+        ]
+        async with connect(settings) as c:
+            service = Service(c, settings, alone("main"), 2)
+            async with anyio.create_task_group() as group:
+                group.start_soon(service.run)
+                with anyio.fail_after(30):
+                    while service.ended < 2:
+                        await anyio.sleep(0.02)
+                service.stop(1)
+        ends = [await submissions.find("main", entry.submitted.run) for entry in runs]
+        outcomes = [entry.ended.outcome for entry in ends if entry is not None and entry.ended is not None]
+        assert outcomes == ["failed", "done"]
+        assert ends[0] is not None and ends[0].ended is not None and "cannot think" in ends[0].ended.reason
+        assert count(await events(connection, runs[0].submitted.run), RunSuspended) == 3
+        assert not service._failures and found.started == []
+
+
 async def test_nobody_serving_is_said_at_once(tmp_path: Path) -> None:
     async with world(tmp_path) as (_, _, connection):
         with pytest.raises(GomeError, match="no service answers"):
             await ServiceClient(connection).status("main-1")
+
+
+@pytest.mark.slow
+async def test_runs_go_on_when_the_server_of_the_log_was_away_for_a_while(tmp_path: Path) -> None:
+    async with world(tmp_path) as (server, found, connection):
+        serving = await starting(found)
+        client = ServiceClient(connection)
+        run = (await client.submit("held", budget=FEW))["run"]
+        await until(lambda: len(found.executions()) == 3)
+        server.kill()
+        found.gate.touch()
+        await anyio.sleep(1)
+        await server.start()
+        assert (await settled(client, [run]))[0]["outcome"] == "done"
+        later = (await client.submit("instant", budget=FEW))["run"]
+        assert (await settled(client, [later]))[0]["outcome"] == "done"
+        pinged = json.loads((await connection.request("$SRV.PING.gome")).data)
+        assert pinged["name"] == "gome"
+        await verified(found, server.url, run)
+        assert await asyncio.to_thread(serving.terminate) == 0

@@ -160,6 +160,22 @@ async def test_quotas_bound_what_is_open_what_waits_and_what_it_costs_over_all_s
         assert (await client.submit("instant", budget={"steps": 1, "executions": 6}))["new"]
 
 
+async def test_a_worker_performs_for_the_runs_of_all_tenants(tmp_path: Path) -> None:
+    tokens = tenants_file(tmp_path, acme="", other="")
+    async with world(tmp_path) as (_, found, connection):
+        flags = ("--tenants", "tenants.toml", "--set", "performers.runner=queue")
+        await starting(found, *flags)
+        worker = await asyncio.to_thread(found.work)
+        runs = []
+        for name, token in tokens.items():
+            client = ServiceClient(connection, name, token)
+            runs.append((await client.submit("instant", budget=FEW))["run"])
+            assert (await settled(client, runs[-1:]))[0]["outcome"] == "done"
+        began = found.executions()
+        assert {run for _, run, _ in began} == set(runs) and len(began) == 6
+        assert {int(pid) for pid, _, _ in began} == {worker.process.pid}
+
+
 async def test_many_submissions_at_once_never_exceed_a_quota(tmp_path: Path) -> None:
     async with world(tmp_path) as (server, _, connection):
         second = Connection(server.url, token=TOKEN)
