@@ -19,6 +19,7 @@ from gome.kernel.errors import UsageError
     "--split", type=click.Choice(["dev", "held-out", "both"]), default="dev", help="Which tasks (default dev)."
 )
 @click.option("--world", type=click.Path(path_type=Path), metavar="FILE", help="Play from this file; execute nothing.")
+@click.option("--recorded", is_flag=True, help="Play from the file that ships with the suite; execute nothing.")
 @click.option("--table", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows (.jsonl or .parquet).")
 @click.option(
     "--write", type=click.Path(path_type=Path), metavar="FILE", help="Write the world that was used (.world)."
@@ -34,7 +35,7 @@ def world(**flags: Any) -> None:
     from gome.kernel.settings import load
     from gome.plugins.bench.table import write_table
     from gome.plugins.bench.world.measuring import referenced
-    from gome.plugins.bench.world.suite import cells, read_suite
+    from gome.plugins.bench.world.suite import cells, read_suite, shipped_world
     from gome.plugins.bench.world.troupe import Place, Played, play_all
 
     suite = read_suite(flags["suite"])
@@ -47,8 +48,10 @@ def world(**flags: Any) -> None:
     print(said, file=sys.stderr)
     if flags["dry_run"]:
         return
+    if flags["recorded"]:
+        flags["world"] = shipped_world(suite.name)
     if flags["world"] and flags["write"]:
-        raise UsageError("--world executes nothing, so there is nothing new to --write")
+        raise UsageError("what is played from a file executes nothing, so there is nothing new to --write")
     place = Place(file=str(flags["world"])) if flags["world"] else Place(home=str(load().home))
     rows, keys, performed = [], set[str](), 0
     played: Played
@@ -86,26 +89,35 @@ def _line(played: Any) -> str:
 
 
 def told(rows: Sequence[Any]) -> str:
-    """The table that a person reads first: each search at each level, and how it stands to the gradient."""
+    """The table that a person reads first: the share of the way that each search went at each level of the factors, how
+    the gradient stands to the others, and what each level of a factor is worth."""
     from gome.plugins.bench.world.statistic import level_of, mean_difference, pairs, qualities, share, slope
 
-    known, lines = qualities(rows), []
+    known = qualities(rows)
     searches = list(dict.fromkeys(row.search for row in rows))
-    levels = list(dict.fromkeys(level_of(row) for row in rows))
-    lines.append(f"{'level':32} {'quality':>7}  " + "  ".join(f"{name:>11}" for name in searches))
-    for level in levels:
+    lines = [f"{'level':40} {'quality':>7}  " + "  ".join(f"{name:>11}" for name in searches)]
+    for level in dict.fromkeys(level_of(row) for row in rows):
         named = " ".join(f"{name}={value}" for name, value in level) or "all"
         figures = []
         for search in searches:
             shares = [s for r in rows if r.search == search and level_of(r) == level and (s := share(r)) is not None]
             figures.append(f"{sum(shares) / len(shares):11.3f}" if shares else f"{'':11}")
         quality = f"{known[level]:7.3f}" if level in known else f"{'':7}"
-        lines.append(f"{named:32} {quality}  " + "  ".join(figures))
+        lines.append(f"{named:40} {quality}  " + "  ".join(figures))
     for other in searches if "gradient" in searches else []:
         if other == "gradient" or not (found := pairs(rows, "gradient", other)):
             continue
         ahead, grows = mean_difference(found), slope(found, known)
         lines.append(f"gradient - {other}: {_interval(ahead)} over {ahead.pairs} pairs; slope {_interval(grows)}")
+    for factor in dict.fromkeys(name for row in rows for name in row.factors):
+        levels = list(dict.fromkeys(row.factors[factor] for row in rows))
+        for search in searches:
+            mine = [row for row in rows if row.search == search]
+            for level in levels[1:]:
+                worth = mean_difference(pairs(mine, levels[0], level, factor))
+                lines.append(
+                    f"{search}: {factor}={levels[0]} - {factor}={level}: {_interval(worth)}, {worth.pairs} pairs"
+                )
     return "\n".join(lines)
 
 

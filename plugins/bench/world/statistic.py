@@ -56,13 +56,23 @@ def level_of(row: Row) -> Level:
     return tuple(sorted(row.factors.items()))
 
 
-def pairs(rows: Sequence[Row], first: str, second: str) -> dict[str, list[Pair]]:
-    """All pairs of two searches, by task."""
-    place = {(r.search, r.task, r.split_seed, r.seed, level_of(r)): r for r in rows}
+def pairs(
+    rows: Sequence[Row], first: str | float, second: str | float, factor: str = "search"
+) -> dict[str, list[Pair]]:
+    """All pairs, by task, of runs that differ only in one factor (the search, unless another is named), where one is at
+    its level `first` and the other at `second`."""
+
+    def aspects(row: Row) -> dict[str, str | float]:
+        return {"search": row.search, **row.factors}
+
+    def rest(row: Row) -> tuple[object, ...]:
+        others = tuple(sorted((k, v) for k, v in aspects(row).items() if k != factor))
+        return (row.task, row.split_seed, row.seed, others)
+
+    of = {level: {rest(r): r for r in rows if aspects(r).get(factor) == level} for level in (first, second)}
     found: dict[str, list[Pair]] = defaultdict(list)
-    for (search, *where), row in place.items():
-        other = place.get((second, *where)) if search == first else None  # type: ignore[arg-type]
-        if other is None:
+    for place, row in of[first].items():
+        if (other := of[second].get(place)) is None:
             continue
         mine, theirs = share(row), share(other)
         if mine is not None and theirs is not None:

@@ -23,6 +23,8 @@ from gome.plugins.bench.table import Split
 from gome.plugins.bench.world.cells import Part
 
 SHIPPED = Path(__file__).with_name("suites")
+RECORDED = Path(__file__).with_name("data")
+"""Where the worlds and tables lie that were made with the shipped suites."""
 Value = str | float | bool
 Seconds = Annotated[float, Meta(gt=0, le=1e6)]
 
@@ -30,8 +32,8 @@ Seconds = Annotated[float, Meta(gt=0, le=1e6)]
 class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A suite file. `dev` and `held-out` map tasks to virtual seconds per run, `steps` bounds steps (an execution each,
     unless the settings ask for more) where these are what runs are compared by; `settings` is what all runs share, as
-    in a settings file; `factors` maps dotted keys to values, `labels` says what a factor is called in tables (default:
-    the key's last part)."""
+    in a settings file. `factors` maps dotted keys to their values, or names to levels with the settings, by dotted key,
+    that each stands for; `labels` says what a factor is called in tables (default: the key's last part)."""
 
     name: str
     hypothesis: str
@@ -74,6 +76,14 @@ def read_suite(name: str) -> Suite:
         raise UsageError(f"there is no suite {name!r}; shipped for the recorded world are {shipped}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise UsageError(f"{path} is no suite of a recorded world: {error}") from error
+
+
+def shipped_world(name: str) -> Path:
+    """The file of the world that ships with a suite. Raises `UsageError` where none does."""
+    path = RECORDED / f"{name}.world"
+    if not path.exists():
+        raise UsageError(f"no world ships for suite {name}; without --recorded it is executed here")
+    return path
 
 
 def cells(suite: Suite, splits: tuple[Split, ...] = ("dev", "held-out")) -> list[Cell]:

@@ -49,6 +49,17 @@ def test_runs_are_paired_by_task_split_seed_and_factors() -> None:
     assert mean_difference(found).value == pytest.approx(0.3)
 
 
+def test_what_a_level_is_worth_is_measured_within_a_search_at_equal_other_factors() -> None:
+    rows = [
+        row("x", 1.2, factors={"guard": "on", "memory": "none"}),
+        row("x", 1.4, factors={"guard": "off", "memory": "none"}),
+        row("x", 1.9, factors={"guard": "off", "memory": "own"}),
+        row("y", 1.0, factors={"guard": "on", "memory": "own"}),
+    ]
+    assert [p.difference for p in pairs(rows, "on", "off", "guard")["t"]] == pytest.approx([0.2])
+    assert pairs(rows, "none", "own", "memory")["t"][0].difference == pytest.approx(0.5)
+
+
 def test_a_difference_that_grows_with_quality_has_a_positive_slope_with_an_interval_around_it() -> None:
     rows = []
     for task, seed, strength in itertools.product("abcd", (1, 2, 3), (0.0, 0.5, 1.0)):
