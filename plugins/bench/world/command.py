@@ -1,4 +1,4 @@
-"""`gome bench world SUITE`: play a suite in the recorded world, show what came of it, keep table and world."""
+"""`gome bench world SUITE`: play a suite in the recorded world and keep the table, which `gome report` reads."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ def world(**flags: Any) -> None:
         about = {(cell.part.task, cell.part.split_seed) for cell in wanted}
         size = place.stage().store.write(flags["write"], keys, about)
         print(f"{flags['write']}: {len(keys)} answers, {size / 1e6:.2f} MB", file=sys.stderr)
-    if not flags["as_json"]:
-        print(told(_in_order(referenced(rows), wanted)))
     print(f"{len(keys)} different answers; {performed} times one was missing and was performed", file=sys.stderr)
+    if flags["table"]:
+        print(f"gome report {flags['table']}", file=sys.stderr)
 
 
 def _in_order(rows: Sequence[Any], wanted: Sequence[Any]) -> list[Any]:
@@ -86,42 +86,3 @@ def _line(played: Any) -> str:
     levels = " ".join(f"{name}={value}" for name, value in row.factors.items())
     what = f"{row.task} {row.search} {levels} seed {row.seed}"
     return f"{what}: {hidden}, {row.executions} executions, {played.performed} answers new"
-
-
-def told(rows: Sequence[Any]) -> str:
-    """The table that a person reads first: the share of the way that each search went at each level of the factors, how
-    the gradient stands to the others, and what each level of a factor is worth."""
-    from gome.plugins.bench.world.statistic import level_of, mean_difference, pairs, qualities, share, slope
-
-    known = qualities(rows)
-    searches = list(dict.fromkeys(row.search for row in rows))
-    lines = [f"{'level':40} {'quality':>7}  " + "  ".join(f"{name:>11}" for name in searches)]
-    for level in dict.fromkeys(level_of(row) for row in rows):
-        named = " ".join(f"{name}={value}" for name, value in level) or "all"
-        figures = []
-        for search in searches:
-            shares = [s for r in rows if r.search == search and level_of(r) == level and (s := share(r)) is not None]
-            figures.append(f"{sum(shares) / len(shares):11.3f}" if shares else f"{'':11}")
-        quality = f"{known[level]:7.3f}" if level in known else f"{'':7}"
-        lines.append(f"{named:40} {quality}  " + "  ".join(figures))
-    for other in searches if "gradient" in searches else []:
-        if other == "gradient" or not (found := pairs(rows, "gradient", other)):
-            continue
-        ahead, grows = mean_difference(found), slope(found, known)
-        lines.append(f"gradient - {other}: {_interval(ahead)} over {ahead.pairs} pairs; slope {_interval(grows)}")
-    for factor in dict.fromkeys(name for row in rows for name in row.factors):
-        levels = list(dict.fromkeys(row.factors[factor] for row in rows))
-        for search in searches:
-            mine = [row for row in rows if row.search == search]
-            for level in levels[1:]:
-                worth = mean_difference(pairs(mine, levels[0], level, factor))
-                lines.append(
-                    f"{search}: {factor}={levels[0]} - {factor}={level}: {_interval(worth)}, {worth.pairs} pairs"
-                )
-    return "\n".join(lines)
-
-
-def _interval(estimate: Any) -> str:
-    if estimate.value is None:
-        return "none"
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
