@@ -19,7 +19,7 @@ from gome.kernel.errors import UsageError
     "--split", type=click.Choice(["dev", "held-out", "both"]), default="dev", help="Which tasks (default dev)."
 )
 @click.option("--world", type=click.Path(path_type=Path), metavar="FILE", help="Play from this file; execute nothing.")
-@click.option("--recorded", is_flag=True, help="Play from the file that ships with the suite; execute nothing.")
+@click.option("--recorded", is_flag=True, help="Play from the world that ships; execute nothing.")
 @click.option("--table", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows (.jsonl or .parquet).")
 @click.option(
     "--write", type=click.Path(path_type=Path), metavar="FILE", help="Write the world that was used (.world)."
@@ -35,7 +35,7 @@ def world(**flags: Any) -> None:
     from gome.kernel.settings import load
     from gome.plugins.bench.table import write_table
     from gome.plugins.bench.world.measuring import referenced
-    from gome.plugins.bench.world.suite import cells, read_suite, shipped_world
+    from gome.plugins.bench.world.suite import WORLD, cells, read_suite
     from gome.plugins.bench.world.troupe import Place, Played, play_all
 
     suite = read_suite(flags["suite"])
@@ -49,7 +49,7 @@ def world(**flags: Any) -> None:
     if flags["dry_run"]:
         return
     if flags["recorded"]:
-        flags["world"] = shipped_world(suite.name)
+        flags["world"] = WORLD
     if flags["world"] and flags["write"]:
         raise UsageError("what is played from a file executes nothing, so there is nothing new to --write")
     place = Place(file=str(flags["world"])) if flags["world"] else Place(home=str(load().home))

@@ -24,7 +24,9 @@ from gome.plugins.bench.world.cells import Part
 
 SHIPPED = Path(__file__).with_name("suites")
 RECORDED = Path(__file__).with_name("data")
-"""Where the worlds and tables lie that were made with the shipped suites."""
+"""Where the tables lie that were made with the shipped suites."""
+WORLD = RECORDED / "recorded.world"
+"""The answers that those tables were made from."""
 Value = str | float | bool
 Seconds = Annotated[float, Meta(gt=0, le=1e6)]
 
@@ -76,14 +78,6 @@ def read_suite(name: str) -> Suite:
         raise UsageError(f"there is no suite {name!r}; shipped for the recorded world are {shipped}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise UsageError(f"{path} is no suite of a recorded world: {error}") from error
-
-
-def shipped_world(name: str) -> Path:
-    """The file of the world that ships with a suite. Raises `UsageError` where none does."""
-    path = RECORDED / f"{name}.world"
-    if not path.exists():
-        raise UsageError(f"no world ships for suite {name}; without --recorded it is executed here")
-    return path
 
 
 def cells(suite: Suite, splits: tuple[Split, ...] = ("dev", "held-out")) -> list[Cell]:

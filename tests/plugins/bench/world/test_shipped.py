@@ -12,13 +12,12 @@ from gome.plugins.bench.rows import playbook_digest
 from gome.plugins.bench.table import read_table
 from gome.plugins.bench.world.measuring import row_of
 from gome.plugins.bench.world.performing import Missing
-from gome.plugins.bench.world.suite import RECORDED, SHIPPED, cells, read_suite
+from gome.plugins.bench.world.suite import RECORDED, SHIPPED, WORLD, cells, read_suite
 from gome.plugins.bench.world.troupe import Place
 
 TABLES = sorted(RECORDED.glob("*.jsonl"))
-WORLDS = sorted(RECORDED.glob("*.world"))
 SOME = 2
-"""Runs of each world that are played again here; `gome bench world SUITE --recorded` plays all."""
+"""Runs of each table that are played again here; `gome bench world SUITE --recorded` plays all."""
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
@@ -30,13 +29,13 @@ def test_a_shipped_table_has_a_row_for_every_run_of_its_suite(table: Path) -> No
     assert all(row.hidden is not None and row.baseline is not None and row.reference is not None for row in rows)
 
 
-@pytest.mark.parametrize("file", WORLDS, ids=lambda path: path.stem)
-def test_a_shipped_world_gives_the_rows_that_were_recorded(file: Path) -> None:
-    rows = {row.cell: row for row in read_table(file.with_suffix(".jsonl"))}
-    stage = Place(file=str(file)).stage()
+@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
+def test_the_shipped_world_gives_the_rows_that_were_recorded(table: Path) -> None:
+    rows = {row.cell: row for row in read_table(table)}
+    stage = Place(file=str(WORLD)).stage()
 
     async def work() -> None:
-        for cell in cells(read_suite(file.stem))[:SOME]:
+        for cell in cells(read_suite(table.stem))[:SOME]:
             recorded = rows[cell.part.digest.removeprefix("sha256-")]
             player = await stage.begin(cell.part)
             started = player.state.started
@@ -54,5 +53,5 @@ def test_a_shipped_world_gives_the_rows_that_were_recorded(file: Path) -> None:
     anyio.run(work)
 
 
-def test_every_shipped_world_has_its_suite_and_its_table() -> None:
-    assert {path.stem for path in WORLDS} <= {path.stem for path in TABLES} <= {p.stem for p in SHIPPED.glob("*.toml")}
+def test_every_shipped_table_has_its_suite_and_there_is_one_for_each() -> None:
+    assert {path.stem for path in TABLES} == {path.stem for path in SHIPPED.glob("*.toml")}
