@@ -53,5 +53,11 @@ def test_the_shipped_world_gives_the_rows_that_were_recorded(table: Path) -> Non
     anyio.run(work)
 
 
+@pytest.mark.parametrize("table", TABLES, ids=lambda path: path.stem)
+def test_the_shipped_world_holds_every_task_and_split_of_a_shipped_table(table: Path) -> None:
+    store = Place(file=str(WORLD)).stage().store
+    assert all(store.subject(row.task, row.split_seed) is not None for row in read_table(table))
+
+
 def test_every_shipped_table_has_its_suite_and_there_is_one_for_each() -> None:
     assert {path.stem for path in TABLES} == {path.stem for path in SHIPPED.glob("*.toml")}
