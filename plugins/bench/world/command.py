@@ -1,4 +1,4 @@
-"""`gome bench world SUITE`: play a suite in the recorded world, show what came of it, keep table and world."""
+"""`gome bench world SUITE`: play a suite in the recorded world and keep the table, which `gome report` reads."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gome.kernel.errors import UsageError
     "--split", type=click.Choice(["dev", "held-out", "both"]), default="dev", help="Which tasks (default dev)."
 )
 @click.option("--world", type=click.Path(path_type=Path), metavar="FILE", help="Play from this file; execute nothing.")
+@click.option("--recorded", is_flag=True, help="Play from the world that ships; execute nothing.")
 @click.option("--table", type=click.Path(path_type=Path), metavar="FILE", help="Write the rows (.jsonl or .parquet).")
 @click.option(
     "--write", type=click.Path(path_type=Path), metavar="FILE", help="Write the world that was used (.world)."
@@ -34,7 +35,7 @@ def world(**flags: Any) -> None:
     from gome.kernel.settings import load
     from gome.plugins.bench.table import write_table
     from gome.plugins.bench.world.measuring import referenced
-    from gome.plugins.bench.world.suite import cells, read_suite
+    from gome.plugins.bench.world.suite import WORLD, cells, read_suite
     from gome.plugins.bench.world.troupe import Place, Played, play_all
 
     suite = read_suite(flags["suite"])
@@ -47,8 +48,10 @@ def world(**flags: Any) -> None:
     print(said, file=sys.stderr)
     if flags["dry_run"]:
         return
+    if flags["recorded"]:
+        flags["world"] = WORLD
     if flags["world"] and flags["write"]:
-        raise UsageError("--world executes nothing, so there is nothing new to --write")
+        raise UsageError("what is played from a file executes nothing, so there is nothing new to --write")
     place = Place(file=str(flags["world"])) if flags["world"] else Place(home=str(load().home))
     rows, keys, performed = [], set[str](), 0
     played: Played
@@ -66,9 +69,9 @@ def world(**flags: Any) -> None:
         about = {(cell.part.task, cell.part.split_seed) for cell in wanted}
         size = place.stage().store.write(flags["write"], keys, about)
         print(f"{flags['write']}: {len(keys)} answers, {size / 1e6:.2f} MB", file=sys.stderr)
-    if not flags["as_json"]:
-        print(told(_in_order(referenced(rows), wanted)))
     print(f"{len(keys)} different answers; {performed} times one was missing and was performed", file=sys.stderr)
+    if flags["table"]:
+        print(f"gome report {flags['table']}", file=sys.stderr)
 
 
 def _in_order(rows: Sequence[Any], wanted: Sequence[Any]) -> list[Any]:
@@ -83,33 +86,3 @@ def _line(played: Any) -> str:
     levels = " ".join(f"{name}={value}" for name, value in row.factors.items())
     what = f"{row.task} {row.search} {levels} seed {row.seed}"
     return f"{what}: {hidden}, {row.executions} executions, {played.performed} answers new"
-
-
-def told(rows: Sequence[Any]) -> str:
-    """The table that a person reads first: each search at each level, and how it stands to the gradient."""
-    from gome.plugins.bench.world.statistic import level_of, mean_difference, pairs, qualities, share, slope
-
-    known, lines = qualities(rows), []
-    searches = list(dict.fromkeys(row.search for row in rows))
-    levels = list(dict.fromkeys(level_of(row) for row in rows))
-    lines.append(f"{'level':32} {'quality':>7}  " + "  ".join(f"{name:>11}" for name in searches))
-    for level in levels:
-        named = " ".join(f"{name}={value}" for name, value in level) or "all"
-        figures = []
-        for search in searches:
-            shares = [s for r in rows if r.search == search and level_of(r) == level and (s := share(r)) is not None]
-            figures.append(f"{sum(shares) / len(shares):11.3f}" if shares else f"{'':11}")
-        quality = f"{known[level]:7.3f}" if level in known else f"{'':7}"
-        lines.append(f"{named:32} {quality}  " + "  ".join(figures))
-    for other in searches if "gradient" in searches else []:
-        if other == "gradient" or not (found := pairs(rows, "gradient", other)):
-            continue
-        ahead, grows = mean_difference(found), slope(found, known)
-        lines.append(f"gradient - {other}: {_interval(ahead)} over {ahead.pairs} pairs; slope {_interval(grows)}")
-    return "\n".join(lines)
-
-
-def _interval(estimate: Any) -> str:
-    if estimate.value is None:
-        return "none"
-    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"

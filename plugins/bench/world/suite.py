@@ -23,6 +23,10 @@ from gome.plugins.bench.table import Split
 from gome.plugins.bench.world.cells import Part
 
 SHIPPED = Path(__file__).with_name("suites")
+RECORDED = Path(__file__).with_name("data")
+"""Where the tables lie that were made with the shipped suites."""
+WORLD = RECORDED / "recorded.world"
+"""The answers that those tables were made from."""
 Value = str | float | bool
 Seconds = Annotated[float, Meta(gt=0, le=1e6)]
 
@@ -30,8 +34,8 @@ Seconds = Annotated[float, Meta(gt=0, le=1e6)]
 class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A suite file. `dev` and `held-out` map tasks to virtual seconds per run, `steps` bounds steps (an execution each,
     unless the settings ask for more) where these are what runs are compared by; `settings` is what all runs share, as
-    in a settings file; `factors` maps dotted keys to values, `labels` says what a factor is called in tables (default:
-    the key's last part)."""
+    in a settings file. `factors` maps dotted keys to their values, or names to levels with the settings, by dotted key,
+    that each stands for; `labels` says what a factor is called in tables (default: the key's last part)."""
 
     name: str
     hypothesis: str

@@ -53,6 +53,14 @@ def test_cells_are_all_combinations_with_the_settings_that_they_stand_for(tmp_pa
     assert suite.settings == {"guard": {"seeds": 1}}, "the suite's own settings stay as they are"
 
 
+def test_a_level_may_stand_for_several_settings(tmp_path: Path) -> None:
+    more = "[factors.memory]\nnone = { 'loop.memory' = false }\nshared = {}\n[labels]"
+    found = cells(read_suite(written(tmp_path, TEXT.replace("[labels]", more, 1))), ("dev",))
+    assert {cell.factors["memory"] for cell in found} == {"none", "shared"}
+    assert {bool(cell.part.settings.get("loop", {}).get("memory", True)) for cell in found} == {False, True}
+    assert all(("loop" in cell.part.settings) == (cell.factors["memory"] == "none") for cell in found)
+
+
 def test_held_out_tasks_are_played_only_when_asked_for(tmp_path: Path) -> None:
     suite = read_suite(written(tmp_path, TEXT))
     assert {cell.part.task for cell in cells(suite, ("dev",))} == {"ames"}
