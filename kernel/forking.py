@@ -102,6 +102,10 @@ async def plan(
     there."""
     parent = await _upto(log, request.parent, where.head.seq)
     before = parent.started
+    if kind := before.kind:
+        raise UsageError(
+            f"run {request.parent} is of the plugin {kind}, in which nothing is searched; fork another one"
+        )
     changes = request.changes
     plugins, roles, fallbacks = _chosen(found, before, changes.roles)
     budget = msgspec.structs.replace(before.budget, **_given(request.budget))

@@ -72,6 +72,8 @@ def test_a_bench_is_a_run_that_verifies_and_is_shown_as_what_it_is(terminal: Ter
     assert [verified[run] for run in ("pair", *(row["run"] for row in finished[8:16]))] == [True] * 9
     shown = terminal.gome("show", "pair").out
     assert "of plugin bench" in shown and "they differ" in shown and "gome bench --resume pair" not in shown
+    forked = terminal.gome("fork", "pair", "--at", "3")
+    assert forked.code == 2 and "nothing is searched" in forked.err
     told = terminal.gome("tail", "pair").out
     assert told.count(" CellFinished ") == 8 and told.splitlines()[-1].endswith("done")
     states = {row["run"]: row["state"] for row in terminal.lines("runs")}
