@@ -9,10 +9,9 @@ settings say `performers.runner = "queue"`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import anyio
 
@@ -129,9 +128,8 @@ class Conductor:
         async with self._preparing:
             if _key(cell) not in self._tasks:
                 task, _, prepared = await prepared_task(self.connection, request)
-                references: Sequence[Any] = getattr(prepared, "references", ())
                 best = max if task.metric.greater_is_better else min
-                self._tasks[_key(cell)] = task, best((float(r.score) for r in references), default=None)
+                self._tasks[_key(cell)] = task, best((r.score for r in prepared.references), default=None)
         return self._tasks[_key(cell)]
 
     async def _leave_open(self, launch: Launch) -> None:
