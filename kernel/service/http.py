@@ -74,6 +74,7 @@ async def answering(operations: Operations, tenants: Tenants, host: str, port: i
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
+        listening.listen(128)  # now: whoever reads the address may connect before the server has begun
     except OSError as error:
         listening.close()
         raise UsageError(f"--http {host}:{port}: {error.strerror}") from error

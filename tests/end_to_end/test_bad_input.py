@@ -162,6 +162,7 @@ def test_a_wrong_token_is_an_error_that_does_not_show_it(tmp_path: Path) -> None
     assert "not-the-token-at-all" not in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounting a small disk needs root")
 def test_a_full_disk_stops_the_run_with_one_line_and_what_was_recorded_is_there(terminal: Terminal) -> None:
     home = terminal.folder / "small"
@@ -180,6 +181,7 @@ def test_a_full_disk_stops_the_run_with_one_line_and_what_was_recorded_is_there(
     assert '"outcome":"done"' in done.stdout and "verified" in done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_on_a_server_that_dies_says_so_and_can_be_resumed(terminal: Terminal, wait_for: Wait) -> None:
     folder = terminal.folder
     with served(folder / "nats") as server:

@@ -1,4 +1,4 @@
-"""A home with a real server and the toys of `world`, in which verbs are called: in this process, and in processes of
+"""A home with a real server and the toys of `toys`, in which verbs are called: in this process, and in processes of
 their own where something is to be killed."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from anyio.from_thread import start_blocking_portal
 
 from gome.kernel.cli import main
 from gome.kernel.server import embedded_server
-from tests.plugins.bench import world
+from tests.plugins.bench import toys
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,7 +85,7 @@ class Terminal:
 @contextmanager
 def terminal_in(folder: Path) -> Iterator[Terminal]:
     """A terminal in a folder for the length of the block, with the toys installed."""
-    world.install(folder / "site")
+    toys.install(folder / "site")
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         patch.syspath_prepend(str(folder / "site"))
@@ -116,5 +116,5 @@ def finished(terminal: Terminal) -> list[dict[str, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GOME_HOME", str(terminal.folder / ".gome"))
         patch.chdir(terminal.folder)
-        suite = terminal.write("pair.toml", world.suite(hypothesis='"they differ"'))
+        suite = terminal.write("pair.toml", toys.suite(hypothesis='"they differ"'))
         return terminal.lines("bench", suite, "--run", "pair", "--parallel", "2")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gome.plugins.bench.table import read_table
-from tests.plugins.bench import world
+from tests.plugins.bench import toys
 from tests.plugins.bench.conftest import Terminal
 
 Finished = list[dict[str, Any]]
@@ -88,7 +88,7 @@ def test_the_same_command_on_a_finished_bench_shows_it_and_runs_nothing(terminal
 
 
 def test_a_bench_of_another_plan_under_the_same_id_is_refused(terminal: Terminal, finished: Finished) -> None:
-    terminal.write("more.toml", world.suite(steps=4))
+    terminal.write("more.toml", toys.suite(steps=4))
     done = terminal.gome("bench", "more.toml", "--run", "pair")
     assert done.code == 2 and "another plan" in done.err
     changed = terminal.gome("bench", "pair.toml", "--run", "pair", "--set", "loop.memory=false")
@@ -113,7 +113,7 @@ def test_a_dry_run_lists_the_cells_and_estimates_time_from_what_runs_took(
     terminal: Terminal, finished: Finished
 ) -> None:
     lines = finished
-    terminal.write("longer.toml", world.suite(tasks=2, seeds=3, steps=30))
+    terminal.write("longer.toml", toys.suite(tasks=2, seeds=3, steps=30))
     plan, *cells = terminal.lines("bench", "longer.toml", "--dry-run", "--parallel", "2")
     assert len(cells) == plan["cells"] == 12 and plan["budget"] == {"steps": 30}
     took = [row["seconds"] for row in lines[8:16]]
@@ -125,7 +125,7 @@ def test_a_dry_run_lists_the_cells_and_estimates_time_from_what_runs_took(
 
 
 def test_what_is_wrong_is_said_before_anything_runs(terminal: Terminal) -> None:
-    terminal.write("wrong.toml", world.suite().replace('"alpha"', '"alhpa"').replace("'alpha'", "'alhpa'"))
+    terminal.write("wrong.toml", toys.suite().replace('"alpha"', '"alhpa"').replace("'alpha'", "'alhpa'"))
     for args, said in (
         (("bench", "wrong.toml"), "did you mean alpha"),
         (("bench", "smok"), "did you mean smoke"),
@@ -140,7 +140,7 @@ def test_what_is_wrong_is_said_before_anything_runs(terminal: Terminal) -> None:
 
 
 def test_a_cell_that_cannot_be_run_is_lost_and_the_others_are_not(terminal: Terminal) -> None:
-    suite = terminal.write("sick.toml", world.suite(seeds=1).replace("'beta'", "'sick'"))
+    suite = terminal.write("sick.toml", toys.suite(seeds=1).replace("'beta'", "'sick'"))
     lines = terminal.lines("bench", suite, "--run", "s")
     assert [row["outcome"] for row in lines[4:8]] == ["done", "done", "lost", "lost"]
     assert "look for it elsewhere" in next(line["reason"] for line in lines[:4] if line["outcome"] == "lost")
@@ -148,7 +148,7 @@ def test_a_cell_that_cannot_be_run_is_lost_and_the_others_are_not(terminal: Term
 
 
 def test_a_bench_that_is_interrupted_rests_and_the_same_command_goes_on_with_it(terminal: Terminal) -> None:
-    suite = terminal.write("rest.toml", world.suite(tasks=1, parallel="2", steps=2))
+    suite = terminal.write("rest.toml", toys.suite(tasks=1, parallel="2", steps=2))
     process = terminal.start("bench", suite, seconds=0.5)
     said = read_until(process, "[1/4]")
     process.send_signal(signal.SIGINT)
@@ -188,17 +188,17 @@ def killed_and_gone_on_with(terminal: Terminal, suite: str, cells: int, kills: l
 
 
 def test_a_bench_that_is_killed_goes_on_where_its_logs_end(terminal: Terminal) -> None:
-    killed_and_gone_on_with(terminal, world.suite(tasks=1, parallel="2"), 4, ["[1/4]"], 0.2)
+    killed_and_gone_on_with(terminal, toys.suite(tasks=1, parallel="2"), 4, ["[1/4]"], 0.2)
 
 
 @pytest.mark.slow
 def test_a_bench_of_forty_runs_killed_twice_has_the_table_of_an_undisturbed_one(terminal: Terminal) -> None:
-    killed_and_gone_on_with(terminal, world.suite(tasks=4, seeds=5, parallel="2"), 40, ["[ 9/40]", "[21/40]"], 0.05)
+    killed_and_gone_on_with(terminal, toys.suite(tasks=4, seeds=5, parallel="2"), 40, ["[ 9/40]", "[21/40]"], 0.05)
 
 
 @pytest.mark.slow
 def test_workers_execute_for_all_cells_where_the_settings_give_them_the_runner(terminal: Terminal) -> None:
-    suite = terminal.write("queued.toml", world.suite(tasks=1))
+    suite = terminal.write("queued.toml", toys.suite(tasks=1))
     workers = [terminal.start("worker", "--roles", "runner", "--capacity", "1", seconds=0.01) for _ in range(2)]
     for worker in workers:
         read_until(worker, "worker for runner")
@@ -212,7 +212,7 @@ def test_workers_execute_for_all_cells_where_the_settings_give_them_the_runner(t
 
 
 def test_a_bench_asked_to_stop_ends_with_what_it_has(terminal: Terminal) -> None:
-    suite = terminal.write("stopped.toml", world.suite(parallel="1", steps=5))
+    suite = terminal.write("stopped.toml", toys.suite(parallel="1", steps=5))
     process = terminal.start("bench", suite, "--run", "b", seconds=0.3)
     read_until(process, "[1/8]")
     assert terminal.gome("stop", "b").code == 0

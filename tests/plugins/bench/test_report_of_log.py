@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.plugins.bench import world
+from tests.plugins.bench import toys
 from tests.plugins.bench.conftest import Terminal
 
 Finished = list[dict[str, Any]]
@@ -27,15 +27,15 @@ def test_log_archive_and_table_make_the_same_report_to_the_byte(terminal: Termin
 
 
 def test_cells_that_could_not_be_run_are_reported_as_failures(terminal: Terminal, finished: Finished) -> None:
-    text = world.suite(tasks=1).replace("'alpha'", f"'alpha', '{world.SICK}'")
+    text = toys.suite(tasks=1).replace("'alpha'", f"'alpha', '{toys.SICK}'")
     suite = terminal.write("ill.toml", text)
     terminal.gome("bench", suite, "--run", "ill")
     said = terminal.gome("report", "ill")
-    assert said.code == 0 and "handed in nothing" in said.out and world.SICK in said.out, said.err
+    assert said.code == 0 and "handed in nothing" in said.out and toys.SICK in said.out, said.err
 
 
 def test_a_bench_that_was_killed_is_reported_with_the_cells_that_it_lacks(terminal: Terminal) -> None:
-    suite = terminal.write("cut.toml", world.suite(tasks=1, parallel="1"))
+    suite = terminal.write("cut.toml", toys.suite(tasks=1, parallel="1"))
     process = terminal.start("bench", suite, "--run", "cut", seconds=0.2)
     assert process.stderr is not None
     assert any("[1/4]" in line for line in process.stderr)
