@@ -11,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.conftest import Terminal, Wait
 
 Finished = tuple[Terminal, dict[str, Any]]
@@ -156,6 +158,7 @@ def test_workers_perform_what_a_run_gives_to_them(terminal: Terminal, wait_for: 
     assert "performed 0" not in err and "performed" in err
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(terminal: Terminal, wait_for: Wait) -> None:
     first = terminal.start("worker", "--roles", "runner")
     wait_for(first, "worker for runner")
