@@ -26,7 +26,7 @@ from gome.plugins.bench.planning import Plan, plan
 from gome.plugins.bench.progress import BEAT, Progress
 from gome.plugins.bench.reading import recorded
 from gome.plugins.bench.rows import rows
-from gome.plugins.bench.suite import read_suite, shipped
+from gome.plugins.bench.suite import played, read_suite, shipped
 from gome.plugins.bench.table import Row
 
 MANY = 60
@@ -83,9 +83,8 @@ def _list(as_json: bool) -> None:
         else:
             click.echo(f"{name:<10} {suite.about}")
     if not as_json:
-        click.echo(
-            "\ngome bench SUITE --dry-run   shows its cells and what they take; a file of your own ends in .toml"
-        )
+        click.echo(f"\nplayed in the recorded world, on a virtual clock: {', '.join(played())}")
+        click.echo("gome bench SUITE --dry-run   shows its cells and what they take; a file of your own ends in .toml")
 
 
 async def _dry_run(settings: Settings, planned: Plan, as_json: bool) -> None:

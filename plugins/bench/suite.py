@@ -22,6 +22,8 @@ from gome.plugins.bench.table import CURRENCIES, Split
 Currency = Literal["seconds", "executions", "completions", "tokens", "money", "steps", "execution_seconds"]
 SHIPPED = Path(__file__).with_name("suites")
 """Where the suites lie that ship."""
+PLAYED = Path(__file__).with_name("world") / "suites"
+"""Where the suites lie that are played in the recorded world."""
 _TABLE = "suite"
 """What keys of a suite are called below in error messages."""
 
@@ -134,6 +136,11 @@ def _spelt(level: Any) -> str:
     return ("off", "on")[level] if isinstance(level, bool) else str(level)
 
 
+def played() -> list[str]:
+    """Names of the suites that ship for the recorded world."""
+    return sorted(path.stem for path in PLAYED.glob("*.toml"))
+
+
 def shipped() -> dict[str, Path]:
     """The suites that ship, by name."""
     return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
@@ -145,8 +152,9 @@ def read_suite(spec: str) -> Suite:
     path = Path(spec)
     if path.suffix != ".toml":
         if spec not in known:
-            near = difflib.get_close_matches(spec, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}; a file ends in .toml"
+            names = [*known, *played()]
+            near = difflib.get_close_matches(spec, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}; a file ends in .toml"
             raise UsageError(f"there is no suite {spec!r}; {hint}")
         path = known[spec]
     return suite_of(read(path, "the suite"), str(path), folder=path.absolute().parent)

@@ -137,6 +137,8 @@ def read_table(path: Path) -> list[Row]:
             plain = parquet.read_table(path).to_pylist()
         except pyarrow.ArrowInvalid as error:
             raise UsageError(f"{path} is no Parquet file: {error}") from None
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no file {path}") from error
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     try:

@@ -66,7 +66,7 @@ def test_a_page_and_a_picture_are_written(gome: Gome, table: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["there-is-none.jsonl"], "cannot read there-is-none.jsonl"),
+        (["there-is-none.jsonl"], "there is no file there-is-none.jsonl"),
         (["TABLE", "--picture", "wins"], "name a file"),
         (["TABLE", "--plot", "x.txt"], "no kind of picture"),
         (["TABLE", "--html", "nowhere/x.html"], "no folder"),
