@@ -16,7 +16,7 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 """The verbs in the order of help: where each one's command is, and what it does."""
 PLAYED = Path(__file__).with_name("world") / "suites"
-"""Where the suites lie of which `bench NAME` is short for `bench world NAME` (as in `suite`, which loads more)."""
+"""Where the suites lie that are played in the recorded world: `bench NAME` is short for `bench world NAME` of these."""
 
 
 class _Bench(click.Group):

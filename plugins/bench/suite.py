@@ -17,13 +17,12 @@ from gome.events import Budget
 from gome.kernel.errors import UsageError
 from gome.kernel.settings_file import Origin, dotted, flat, parse, read
 from gome.kernel.settings_plugins import plugin_settings, seconds, unknown
+from gome.plugins.bench.commands import PLAYED
 from gome.plugins.bench.table import CURRENCIES, Split
 
 Currency = Literal["seconds", "executions", "completions", "tokens", "money", "steps", "execution_seconds"]
 SHIPPED = Path(__file__).with_name("suites")
 """Where the suites lie that ship."""
-PLAYED = Path(__file__).with_name("world") / "suites"
-"""Where the suites lie that are played in the recorded world."""
 _TABLE = "suite"
 """What keys of a suite are called below in error messages."""
 

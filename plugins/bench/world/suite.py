@@ -19,10 +19,11 @@ from msgspec import Meta, Struct, field
 
 from gome.events import Budget
 from gome.kernel.errors import UsageError
+from gome.plugins.bench.commands import PLAYED
 from gome.plugins.bench.table import Split
 from gome.plugins.bench.world.cells import Part
 
-SHIPPED = Path(__file__).with_name("suites")
+SHIPPED = PLAYED
 RECORDED = Path(__file__).with_name("data")
 """Where the tables lie that were made with the shipped suites."""
 WORLD = RECORDED / "recorded.world"
