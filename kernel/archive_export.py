@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from gome.kernel.log import EventLog
 
 _FILE = re.compile(rb'"digest":"(sha256-[0-9a-f]{64})","size"')
-_TEXT = re.compile(rb'"\$ref":"(sha256-[0-9a-f]{64})","\$size"')
+_TEXT = re.compile(rb'"\$ref":"(sha256-[0-9a-f]{64})"')
+"""A text that was moved out; its size stands behind it or, where the text had said it before, in front of it."""
 _WHEN = (1980, 1, 1, 0, 0, 0)
 _SHOWN = 10
 """Findings that a refusal lists."""

@@ -22,7 +22,7 @@ from gome.kernel.fork import Joined
 from gome.kernel.plugin import Artifacts, Plugin
 from gome.kernel.state import NOT_RESULTS, RunState
 
-_DIGEST = re.compile(rb'"(?:digest|\$ref)":"(sha256-[0-9a-f]{64})","\$?size"')
+_DIGEST = re.compile(rb'"(?:\$ref":"|digest":"(?=sha256-[0-9a-f]{64}","size"))(sha256-[0-9a-f]{64})"')
 """An `Artifact` or a moved-out `Text` in stored bytes; other digests (of programs, hidden answers) name no file."""
 
 

@@ -11,10 +11,11 @@ import zipfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec import structs
 
-from gome.events import CODEC, Head, NoteAdded, event_id
+from gome.events import CODEC, Head, NoteAdded, digest_of, event_id, move_out
 from gome.kernel.appender import Scribe
 from gome.kernel.archive import Archive, place_of
 from gome.kernel.archive_export import Exporter
@@ -23,6 +24,7 @@ from gome.kernel.archive_secrets import Scanner
 from gome.kernel.cli.opening import folded
 from gome.kernel.connect import Connection, grades
 from gome.kernel.errors import UsageError
+from gome.kernel.replay import _DIGEST
 from tests.kernel import archives, recorded
 from tests.kernel.archives import RUN, everything, home, rewrite, take, trajectory
 
@@ -286,3 +288,17 @@ async def test_a_forgers_chain_under_an_honest_name_is_not_the_manifests(made: P
         taken = await take(here, path)
         assert not taken.whole
         assert "manifest says" in taken.runs[0].damage
+
+
+async def test_a_text_that_is_moved_out_the_second_time_is_taken_along(here: Connection, tmp_path: Path) -> None:
+    await recorded.record(here, RUN, steps=2)
+    content = "x = 1\n" * 10_000
+    given = msgspec.json.encode({"program": {"$text": content, "$size": len(content)}})  # as one that was put back is
+    moved = move_out(given, here.artifacts.put)
+    assert moved.index(b"$size") < moved.index(b"$ref")
+    await note(here, RUN, "long", b"," + moved[1:-1])
+    await Exporter(here, set()).write([RUN], tmp_path / "whole.gome")
+    digest = digest_of(content.encode())
+    with Archive(tmp_path / "whole.gome") as archive:
+        assert f"artifacts/{digest}" in archive.entries
+    assert _DIGEST.findall(moved) == [digest.encode()], "verify looks for it in the store"
