@@ -36,7 +36,8 @@ class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A suite file. `dev` and `held-out` map tasks to virtual seconds per run, `steps` bounds steps (an execution each,
     unless the settings ask for more) where these are what runs are compared by; `settings` is what all runs share, as
     in a settings file. `factors` maps dotted keys to their values, or names to levels with the settings, by dotted key,
-    that each stands for; `labels` says what a factor is called in tables (default: the key's last part)."""
+    that each stands for (`traces` among them replaces the suite's); `labels` says what a factor is called in tables
+    (default: the key's last part)."""
 
     name: str
     hypothesis: str
@@ -88,13 +89,14 @@ def cells(suite: Suite, splits: tuple[Split, ...] = ("dev", "held-out")) -> list
         tasks = suite.dev if split == "dev" else suite.held_out
         for split_seed, seed, (task, seconds) in itertools.product(suite.split_seeds, suite.seeds, tasks.items()):
             for levels, chosen in _combinations(suite.factors):
+                traces = chosen.pop("traces", suite.traces)
                 part = Part(
                     task=task,
                     settings=overlaid(suite.settings, chosen),
                     seed=seed,
                     split_seed=split_seed,
                     budget=Budget(seconds=seconds, steps=suite.steps),
-                    traces=suite.traces,
+                    traces=traces,
                     slots=suite.slots,
                 )
                 named = {suite.labels.get(key, key.rpartition(".")[2]): value for key, value in levels.items()}
