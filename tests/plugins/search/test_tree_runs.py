@@ -11,7 +11,7 @@ import pytest
 
 from gome.events import Budget, RunForked, RunStarted, Sealed, StepPlanned
 from gome.kernel.appender import Scribe
-from gome.kernel.discovery import choose, codec_for, discover, plugin_of
+from gome.kernel.discovery import choose, codec_for, discover, pin, plugin_of
 from gome.kernel.fork import WholeLog, descent
 from gome.kernel.forking import begin, place
 from gome.kernel.live import LiveRun
@@ -34,6 +34,7 @@ from tests.recorded import corpus
 pytestmark = pytest.mark.anyio
 
 NAMES = [plugin.name for plugin in PLUGINS]
+KINDS = ("draft", "improve", "debug", "evolution", "fusion")
 
 
 def chosen(search: str) -> list[Plugin]:
@@ -44,8 +45,15 @@ def chosen(search: str) -> list[Plugin]:
 async def played(search: str, *, steps: int, stops: int | None = None) -> tuple[RunState, list[Sealed]]:
     """Play a run in which some programs fail to its end, killed after so many commits of each life; asserts that its
     log verifies."""
-    started = RunStarted(task=task_of(), seed=7, budget=Budget(steps=steps), capacity=2, settings={search: {}})
     plugins, log, artifacts, time = chosen(search), MemoryLog(), MemoryArtifacts(), VirtualTime()
+    started = RunStarted(
+        task=task_of(),
+        seed=7,
+        budget=Budget(steps=steps),
+        capacity=2,
+        plugins=tuple(map(pin, plugins)),
+        settings={search: {}},
+    )
     world = Rough(started)
     live = await open_run(log, "r", plugins, artifacts, time)
     await start(live, started)
@@ -84,6 +92,15 @@ async def test_a_run_that_is_killed_again_and_again_comes_out_the_same() -> None
     whole, _ = await played("mlevolve", steps=10)
     pieces, _ = await played("mlevolve", steps=10, stops=40)
     assert state_digest(whole) == state_digest(pieces)
+
+
+async def test_improvements_and_repairs_of_mlevolve_are_told_of_a_few_attempts_by_fused_rank() -> None:
+    state, _ = await played("mlevolve", steps=16)
+    told = {kind: [a.recollections for a in state.trajectory.attempts.values() if a.kind == kind] for kind in KINDS}
+    assert not any(told["draft"]) and not any(told["evolution"])
+    assert max(map(len, told["improve"])) in (3, 4) and max(map(len, told["debug"])) in (1, 2)
+    weights = [r.weight for found in (*told["improve"], *told["debug"]) for r in found]
+    assert max(weights) == pytest.approx(1 / 61, abs=1e-9) and min(weights) > 1 / 80
 
 
 @pytest.mark.parametrize("name", corpus.names())
