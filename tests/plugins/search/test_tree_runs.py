@@ -110,13 +110,17 @@ async def test_deciders_are_pure_on_recorded_runs_of_another_search(name: str) -
         assert conform(plugin, found.records) > 0
 
 
-@pytest.mark.parametrize("search", [n for n in NAMES if n != "random"])
-def test_each_published_search_has_a_profile_of_its_released_code(search: str) -> None:
-    profile: dict[str, Any] = find_profile(f"{search}-released")
+@pytest.mark.parametrize("search", NAMES)
+def test_each_search_has_a_profile_of_its_released_and_one_of_its_repaired_form(search: str) -> None:
     plugin = plugin_of(discover(), "search", search)
-    assert profile["search"] == search and plugin.settings is not None
-    table = plugin_settings(search, plugin.settings, profile[search])
-    assert table.scaled is False and getattr(table, "variant", "released") == "released"
+    assert plugin.settings is not None
+    for variant in ("released", "repaired"):
+        profile: dict[str, Any] = find_profile(f"{search}-{variant}")
+        assert profile["search"] == search and set(profile) <= {"search", search}
+        table = plugin_settings(search, plugin.settings, profile.get(search, {}))
+        assert getattr(table, "scaled", variant == "repaired") is (variant == "repaired")
+        assert getattr(table, "variant", variant) == variant
+        assert (table == plugin.settings()) is (variant == "repaired" or search == "random")
 
 
 async def test_steps_name_the_scope_that_they_are_shown() -> None:
