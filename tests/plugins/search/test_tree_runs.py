@@ -146,7 +146,8 @@ async def test_what_would_have_been_picked_at_an_event_is_what_a_fork_there_begi
     codec, plugin = codec_for(plugins), plugin_of(discover(), "search", search)
     for number, at in enumerate(judged[:3]):
         where = await place(log, "parent", at)
-        forked = RunForked("parent", at, where.head.hash, replaced=(search,), settings={search: {}})
+        pins = tuple(map(pin, plugins))
+        forked = RunForked("parent", at, where.head.hash, replaced=(search,), settings={search: {}}, plugins=pins)
         child = f"child{number}"
         await begin(log, child, where, forked, codec, artifacts)
         state = RunState(child, codec, plugins, artifacts.text, joined=(await descent(log, child)).joined)
