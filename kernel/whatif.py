@@ -28,6 +28,7 @@ from gome.events import (
     StepPlanned,
     event_id,
 )
+from gome.kernel.discovery import pin
 from gome.kernel.errors import PluginError, UsageError
 from gome.kernel.fork import descent
 from gome.kernel.log import EventLog
@@ -124,7 +125,9 @@ async def points(
     search raises."""
     started = (await descent(log, run)).started
     tables = {**started.settings, search.name: settings}
-    other = _Other(search, msgspec.structs.replace(started, settings=tables))
+    # As in a fork there: a search that the run has not been decided by begins as it is today.
+    pins = started.plugins if any(p.name == search.name for p in started.plugins) else (*started.plugins, pin(search))
+    other = _Other(search, msgspec.structs.replace(started, settings=tables, plugins=pins))
     last: tuple[Event, Commit] | None = None
     recent: deque[Event] = deque()
     async with aclosing(log.read(run)) as records:  # type: ignore[type-var]

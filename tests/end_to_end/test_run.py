@@ -44,6 +44,18 @@ def test_the_best_program_run_by_hand_reproduces_the_submission_byte_for_byte(
     assert (tmp_path / "submission.csv").read_bytes() == (folder / "submission.csv").read_bytes()
 
 
+def test_the_program_of_an_ensemble_runs_all_its_members_and_reproduces_the_submission(terminal: Terminal) -> None:
+    asked = ["--steps", "3", "--set", "reruns.policy=ensemble", "--set", "reruns.candidates=2"]
+    result = terminal.lines("run", "houses.csv", "--target", "price", *asked)[-1]
+    folder, alone = Path(result["folder"]), terminal.folder / "alone"
+    assert "the weighted mean of" in (folder / "REPORT.md").read_text() and len(result["choices"]) > 1
+    alone.mkdir()
+    command = [sys.executable, str(folder / "best_program.py")]
+    subprocess.run(command, cwd=alone, check=True, capture_output=True, timeout=240)
+    for name in ("submission.csv", "oof.csv"):
+        assert (alone / name).read_bytes() == (folder / name).read_bytes(), name
+
+
 def test_the_best_program_scores_a_new_table(finished: Finished, tmp_path: Path) -> None:
     _, result = finished
     folder = Path(result["folder"])

@@ -2,6 +2,7 @@
 
 `decide.py` is pure and asks when a step is planned; `recall.py` performs, with the kernel's arithmetic (`interaction`),
 the rules of drawing (`rules`) and what texts are compared by (`embedders`, `endpoint`), all imported only when asked.
+MLEvolve's steps are told of another memory (`retrieval`), ranked in two ways at once (`fusion`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from gome.events import Event, RecallRequested
 from gome.kernel.plugin import Context, Effect, Plugin, Result
 from gome.plugins.memory.kernel.decide import ANSWERS, READS, decide, evolve, initial
+from gome.plugins.memory.kernel.retrieval import FLAG
 from gome.plugins.memory.kernel.settings import Settings
 
 
@@ -31,6 +33,7 @@ plugin = Plugin(
     effects=(Effect(RecallRequested),),
     perform=perform,
     settings=Settings,
+    flags=(FLAG,),
     default=True,
     modules=("gome.plugins.memory.kernel",),
 )

@@ -4,6 +4,8 @@ The formula is in `interaction`, the two rules of drawing in `rules`, what texts
 weights that come out are recorded, so replay computes none of this again. With `across`, successes of finished runs on
 other tasks join those of this run; their weight is multiplied by the tasks' affinity and their gains are normalised,
 since metrics differ. They reach deciders through the result only.
+
+A step whose scope has a retrieval memory is told of that one: `retrieval` says of what, `fusion` how it is ranked.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from gome.kernel.loop import completion_settings, loop_settings
 from gome.kernel.plugin import Context, FinishedRun, Result
 from gome.plugins.memory.kernel.affinity import affinity, described
 from gome.plugins.memory.kernel.embedders import embed
+from gome.plugins.memory.kernel.fusion import bm25, fused
 from gome.plugins.memory.kernel.interaction import Backend, Matrix, interact
+from gome.plugins.memory.kernel.retrieval import Record, Wanted, groups, questions, wanted_by
 from gome.plugins.memory.kernel.rules import first_two, mean, path, published_gains, without_replacement
 from gome.plugins.memory.kernel.settings import Settings, read_settings
 
@@ -52,7 +56,8 @@ async def recall(event: Event, ctx: Context) -> Result:
     if not loop.memory:
         return Result(MemoryRecalled(attempt=asked.attempt))
     settings = read_settings(ctx.settings)
-    others, missing = await _others(ctx) if settings.across and loop.shared else ((), "")
+    across = settings.across and loop.shared and not wanted_by(asked, ctx.trajectory)
+    others, missing = await _others(ctx) if across else ((), "")
     if settings.embedder == "endpoint" and completion_settings(ctx.started.settings).share == "none":
         settings = msgspec.structs.replace(settings, embedder="hashed")
         missing = "; ".join(filter(None, (missing, UNSHARED)))
@@ -86,6 +91,8 @@ def work(
     reach: Reach = "shared",
 ) -> tuple[MemoryRecalled, Cost | None]:
     """The whole work of a recall, over the step's own trace only where memory reaches no further; blocks."""
+    if wanted := wanted_by(asked, trajectory):
+        return _retrieve(asked, trajectory, settings, wanted, reach)
     memory = SuccessMemory.of(trajectory)
     if reach == "own":
         memory.successes = [m for m in memory.successes if m.trace == asked.trace]
@@ -119,6 +126,45 @@ def work(
         chosen = _robust(weigh, asked.limit, settings.failures, draw)
     said = MemoryRecalled(attempt=asked.attempt, recollections=tuple(chosen), embedder=found.name, notice=found.notice)
     return said, found.cost
+
+
+def _retrieve(
+    asked: RecallRequested, trajectory: Trajectory, settings: Settings, wanted: Wanted, reach: Reach
+) -> tuple[MemoryRecalled, Cost | None]:
+    """Ask a retrieval memory. Where there are several questions, a record counts by the one that it answers best."""
+    found = groups(trajectory, wanted, reach, asked.trace)
+    if not found:
+        return MemoryRecalled(attempt=asked.attempt), None
+    texts = questions(asked, trajectory, wanted)
+    asking = len(texts)
+    embedded = embed([*texts, *(text for group in found for text in group.texts)], settings)
+    chosen: list[Recollection] = []
+    start = asking
+    for group in found:
+        rows = embedded.vectors[start : start + len(group.texts)]
+        start += len(group.texts)
+        dense = (embedded.vectors[:asking] @ rows.T).tolist()
+        scores = [fused(bm25(text, group.texts), alike) for text, alike in zip(texts, dense, strict=True)]
+        best, similar = [list(map(max, zip(*table, strict=True))) for table in (scores, dense)]
+        order = sorted(range(len(best)), key=lambda i: (-best[i], i))[: group.most]
+        chosen += [_remembered(group.records[i], best[i], similar[i]) for i in order]
+    recollections = tuple(chosen[: asked.limit])
+    return MemoryRecalled(asked.attempt, recollections, embedded.name, embedded.notice), embedded.cost
+
+
+def _remembered(record: Record, weight: float, similarity: float) -> Recollection:
+    a = record.attempt
+    return Recollection(
+        attempt=a.id,
+        weight=round(weight, 9),
+        similarity=round(similarity, 9),
+        gain=record.gain,
+        statement=a.hypothesis.statement if a.hypothesis else "",
+        move=a.hypothesis.move if a.hypothesis else "",
+        accepted=bool(a.accepted),
+        score=a.score,
+        lesson=((a.feedback.lesson if a.feedback else "") or ("" if a.accepted else a.reason))[:LESSON],
+    )
 
 
 @dataclass(frozen=True)

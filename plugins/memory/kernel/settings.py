@@ -16,7 +16,8 @@ class Settings(Struct, frozen=True):
     tasks in the same log. `backend` is what computes similarities (`auto`: torch where it is installed, else numpy),
     `embedder` what texts are compared by: hashed n-grams, the MiniLM of `gome[minilm]`, or an OpenAI-compatible
     endpoint, for which `base_url` (up to and without `/embeddings`), `model`, `timeout` (seconds) and `price` (USD per
-    million tokens; None: unknown) hold. Its key comes from the environment variable that `key_env` names, if set."""
+    million tokens; None: unknown) hold. Its key comes from the environment variable that `key_env` names, if set. Steps
+    with a retrieval memory (see `retrieval`) are told of that one whatever the rule, of `limit` attempts at most."""
 
     rule: Literal["robust", "published"] = "robust"
     limit: Annotated[int, Meta(ge=0)] = 12

@@ -22,7 +22,7 @@ from msgspec import Meta
 
 from gome.events import Draw
 from gome.plugins.search.tree.fold import ROOT, Node, Tree, rounded
-from gome.plugins.search.tree.policy import Pick, Policy
+from gome.plugins.search.tree.policy import FILLS, Pick, Policy
 from gome.plugins.search.tree.repairs import Repairs
 from gome.plugins.search.tree.settings import Count, ScaledSettings, Variant
 
@@ -121,9 +121,13 @@ class MctsPolicy(Policy[MctsSettings, Backed]):
         busy = self._busy(tree, own)
         if found := self._leaf(tree, own, busy):
             return _child(found[0], found[1])
-        if busy or ROOT in tree.dry:
+        if ROOT in tree.dry:
             return None
-        return Pick("draft", why="nothing in the tree can be expanded any more: another set of drafts")
+        if not busy:
+            return Pick("draft", why="nothing in the tree can be expanded any more: another set of drafts")
+        # The rest of the drafts was left out for the sake of the budget: better one of them than to wait.
+        rest = tree.fills and own.made.get(ROOT, 0) % own.settings.num_children
+        return _child(ROOT, "whatever can be expanded is being expanded") if rest else None
 
     def _goes_on(self, tree: Tree, own: Backed, name: str) -> bool:
         """Whether an expansion that has begun is continued."""
@@ -188,4 +192,5 @@ aira_mcts = MctsPolicy(
     scope="aira",
     summary="AIRA-dojo's Monte-Carlo tree search: scores are backed up, a leaf gets five children",
     settings=MctsSettings,
+    flags=(FILLS,),
 )

@@ -37,7 +37,7 @@ from gome.events import (
 )
 from gome.kernel.plugin import Plugin
 from gome.plugins.search.tree.fold import Tree, copied
-from gome.plugins.search.tree.policy import Pick, Policy
+from gome.plugins.search.tree.policy import FILLS, Pick, Policy
 from gome.plugins.search.tree.settings import TreeSettings, read_settings
 
 READS: tuple[type[Payload], ...] = (
@@ -85,6 +85,7 @@ def as_plugin(policy: AnyPolicy) -> Plugin:
         evolve=partial(evolve, policy),
         decide=partial(decide, policy),
         settings=policy.settings,
+        flags=policy.flags,
         modules=("gome.plugins.search.tree",),
     )
 
@@ -100,6 +101,7 @@ def evolve(policy: AnyPolicy, state: Searching, event: Event) -> Searching:
     match payload:
         case RunStarted() as started:
             tree.begin(started)
+            tree.fills = FILLS in started.flags_of(policy.name)
             state.settings = read_settings(policy.settings, started.settings.get(policy.name))
             state.own = policy.begin(state.settings)
         case DataProfiled():

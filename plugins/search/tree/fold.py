@@ -72,11 +72,13 @@ class Tree:
     `failed` name the closed, the good and the repairable ones in the order in which they were closed, `by_branch` the
     good ones of each branch likewise; `best` is the best score. `dry` names parents (the root
     for drafts) for which the reasoner had nothing left; something accepted is new ground for all of them. `traces`
-    counts the steps of each trace."""
+    counts the steps of each trace. `fills` says that free capacity is worth a draft beyond the drafts' share of the
+    budget."""
 
     sign: float = -1.0
     seed: int = 0
     capacity: int = 1
+    fills: bool = False
     reserve: float = RESERVE
     ledger: Ledger = field(default_factory=Ledger)
     nodes: dict[str, Node] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from gome.plugins.search.tree.evolving import borrowed, by_rank, representatives
 from gome.plugins.search.tree.evolving import top as best_of_all
 from gome.plugins.search.tree.fold import ROOT, Node, Tree, rounded
 from gome.plugins.search.tree.mlmaster import ChainPolicy, Chains, beats, workers
-from gome.plugins.search.tree.policy import Pick
+from gome.plugins.search.tree.policy import FILLS, Pick
 from gome.plugins.search.tree.settings import Count, Share
 from gome.plugins.search.tree.uct import UctSettings, outlying
 
@@ -159,4 +159,5 @@ mlevolve = EvolvePolicy(
     scope="mlevolve",
     summary="MLEvolve: ML-Master's chains, more exploitation with time, steps that borrow from other branches",
     settings=EvolveSettings,
+    flags=(FILLS,),
 )

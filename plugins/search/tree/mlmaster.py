@@ -19,7 +19,7 @@ from typing import TypeVar
 from gome.events import Draw
 from gome.plugins.search.tree.aide import whole
 from gome.plugins.search.tree.fold import ROOT, Node, Tree
-from gome.plugins.search.tree.policy import Pick, Policy, may_draft
+from gome.plugins.search.tree.policy import FILLS, Pick, Policy, may_draft
 from gome.plugins.search.tree.uct import UctSettings, exploration, outlying, uct
 
 S = TypeVar("S", bound=UctSettings)
@@ -133,9 +133,14 @@ class ChainPolicy(Policy[S, Chains]):
     def chosen(self, tree: Tree, own: Chains, draw: Draw, found: tuple[str, str] | None) -> Pick | None:
         """The step that follows from what `select` found."""
         if found is None:
-            # Whoever works may make room. If nobody does, everything is settled: another branch is all that is left.
-            idle = not tree.open and ROOT not in tree.dry
-            return Pick("draft", why="nothing in the tree can be expanded any more") if idle else None
+            if ROOT in tree.dry:
+                return None
+            if not tree.open:  # everything is settled: another branch is all that is left
+                return Pick("draft", why="nothing in the tree can be expanded any more")
+            # Whoever works may make room. But no worker waits for that while the root has room, as published, whatever
+            # share of the budget is used.
+            waits = not tree.fills or _drafts(tree) >= own.settings.num_drafts
+            return None if waits else Pick("draft", why="every branch that can be expanded has its worker")
         name, why = found
         return self.expand(tree, own, name, draw, why) if name else Pick("draft", why=why)
 
@@ -145,9 +150,8 @@ class ChainPolicy(Policy[S, Chains]):
 
     def drafting(self, tree: Tree, own: Chains) -> bool:
         """Whether the root has room for another draft and the reasoner for an idea."""
-        drafts = sum(not n.void for n in tree.children(ROOT))
         given = own.settings
-        return ROOT not in tree.dry and may_draft(tree, given, given.num_drafts, drafts, tree.capacity)
+        return ROOT not in tree.dry and may_draft(tree, given, given.num_drafts, _drafts(tree), tree.capacity)
 
     def select(self, tree: Tree, own: Chains, below: str = ROOT) -> tuple[str, str] | None:
         """Walk down by UCT from the root (or from a node) to what is to be expanded, "" for the root; None where
@@ -183,6 +187,11 @@ class ChainPolicy(Policy[S, Chains]):
         return found
 
 
+def _drafts(tree: Tree) -> int:
+    """How many branches there are, without those of which nothing came."""
+    return sum(not n.void for n in tree.children(ROOT))
+
+
 def workers(tree: Tree, own: Chains) -> set[int]:
     """The branches in which somebody works: a step is in flight, or the chain is about to go on."""
     return {tree.nodes[n].branch for n in tree.open} | {b for b, n in own.due.items() if n not in tree.dry}
@@ -215,4 +224,5 @@ mlmaster = ChainPolicy(
     scope="mlmaster",
     summary="ML-Master: UCT over chains of steps, one worker per branch",
     settings=UctSettings,
+    flags=(FILLS,),
 )

@@ -16,6 +16,10 @@ from gome.plugins.search.tree.settings import ScaledSettings, TreeSettings
 S = TypeVar("S", bound=TreeSettings)
 O = TypeVar("O")  # noqa: E741
 
+FILLS = "fills"
+"""The behaviour flag of policies that rather draft beyond the share of drafts than leave capacity free; earlier ones
+waited (see `Tree.fills`)."""
+
 
 class Pick(NamedTuple):
     """The next step: its operator, the node that it builds on ("" for a new branch), further parents, and why."""
@@ -29,12 +33,13 @@ class Pick(NamedTuple):
 @dataclass(frozen=True)
 class Policy(Generic[S, O]):
     """A policy. `name` is the plugin's and its table's, `scope` begins the names of the contexts that its steps are
-    shown (`aide` → `aide.improve`)."""
+    shown (`aide` → `aide.improve`), `flags` are the plugin's (see `gome.kernel.plugin.Plugin`)."""
 
     name: str
     scope: str
     summary: str
     settings: type[S]
+    flags: tuple[str, ...] = ()
 
     def begin(self, settings: S) -> O:
         """The own state at the start of a run."""

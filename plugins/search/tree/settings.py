@@ -24,7 +24,7 @@ class TreeSettings(Struct, frozen=True):
 class ScaledSettings(TreeSettings, frozen=True):
     """`scaled`: whatever depends on time or on a count of steps goes by the share of the run's own budget that is used,
     so that a short run sees the whole algorithm; otherwise the published numbers of steps and seconds count. While
-    scaled, the first drafts take at most the share `drafting` of the budget."""
+    scaled, the first drafts take at most the share `drafting` of the budget, unless capacity would be left free."""
 
     scaled: bool = True
     drafting: Share = 0.25

@@ -2,7 +2,7 @@
 
 `state.py` is the fold, `ranking.py` the arithmetic, `decide.py` the decisions, `average.py` (pandas) the one effect.
 The settings table is `[reruns]`; its `policy` chooses `reruns`, `resplit`, `best_validation`,
-`last_accepted` or `opinion`.
+`last_accepted`, `opinion` or `ensemble` (`ensemble.py`, whose programs end in what `blend.py` does).
 """
 
 from __future__ import annotations
@@ -37,15 +37,22 @@ from gome.events import (
 )
 from gome.kernel.plugin import Context, Effect, Plugin
 from gome.plugins.selection.reruns.decide import decide
-from gome.plugins.selection.reruns.events import AverageRequested, SelectionPlanned, SubmissionAveraged
+from gome.plugins.selection.reruns.events import (
+    AverageRequested,
+    EnsembleRequested,
+    SelectionPlanned,
+    SubmissionAveraged,
+)
 from gome.plugins.selection.reruns.state import RerunsSettings, Selecting, evolve
 
 
 async def _perform(event: Event, ctx: Context) -> Payload:
     from anyio import to_thread
 
-    from gome.plugins.selection.reruns.average import average
+    from gome.plugins.selection.reruns.average import average, joined
 
+    if isinstance(event.payload, EnsembleRequested):
+        return await to_thread.run_sync(joined, ctx.artifacts, event.payload)
     if not isinstance(event.payload, AverageRequested):
         raise TypeError(f"the selection does not perform {event.type}")
     return await to_thread.run_sync(average, ctx.artifacts, event.payload)
@@ -80,6 +87,7 @@ plugin = Plugin(
         SelectionStarted,
         SelectionPlanned,
         AverageRequested,
+        EnsembleRequested,
         SubmissionAveraged,
         SubmissionSelected,
         SelectionFailed,
@@ -104,9 +112,9 @@ plugin = Plugin(
     initial=Selecting,
     evolve=evolve,
     decide=decide,
-    effects=(Effect(AverageRequested, policy="repeatable"),),
+    effects=(Effect(AverageRequested, policy="repeatable"), Effect(EnsembleRequested, policy="repeatable")),
     perform=_perform,
-    emits=(SelectionPlanned, AverageRequested, SubmissionAveraged),
+    emits=(SelectionPlanned, AverageRequested, EnsembleRequested, SubmissionAveraged),
     settings=RerunsSettings,
     default=True,
     modules=("gome.plugins.selection.reruns",),

@@ -2,8 +2,9 @@
 
 Once the last attempts are judged, the best accepted programs run again (`SelectionPlanned` says how often, as the time
 left allows), each also without the labels of one fold. When all that has ended, `ranking.py` picks one; the mean of its
-reruns is handed in, or their median run where a mean makes no sense. Whenever time runs out or somebody asks to stop,
-the best of what has come is handed in at once.
+reruns is handed in, or their median run where a mean makes no sense. Policies that run nothing again hand in what was
+scored, or (`ensemble`) the weighted mean of the best. Whenever time runs out or somebody asks to stop, the best of what
+has come is handed in at once.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from gome.events import (
     SubmissionSelected,
     Text,
 )
+from gome.plugins.selection.reruns import ensemble
 from gome.plugins.selection.reruns.candidates import candidates_of, complete, pooled, ranked, reseeded, runs_of
-from gome.plugins.selection.reruns.events import AverageRequested, SubmissionAveraged
+from gome.plugins.selection.reruns.events import AverageRequested, EnsembleRequested, SubmissionAveraged
 from gome.plugins.selection.reruns.plan import audit_runs, begin
 from gome.plugins.selection.reruns.ranking import Ranked
 from gome.plugins.selection.reruns.state import AUDIT, Entry, Selecting
@@ -49,10 +51,12 @@ def decide(state: Selecting, event: Event, draw: Draw) -> Sequence[Payload]:
             return _hand_in(state, averaged=False)
         case SelectionStarted() | AttemptAccepted() | AttemptRejected() | RunForked() if state.plan is None:
             # The judge decides on this very event about what is still open: its verdicts are worth waiting for.
-            if state.asking or (state.unjudged and not state.hurry):
+            if state.asking or state.averaging or (state.unjudged and not state.hurry):
                 return []
             if state.settings.policy == "opinion" and not state.hurry and (standing := candidates_of(state)):
                 return [OpinionRequested(candidates=tuple(map(_row, standing[: state.settings.candidates])))]
+            if state.settings.policy == "ensemble" and not ensemble.obstacle(state):
+                return [ensemble.asked(state)]
             return begin(state, draw) or _hand_in(state, averaged=False)
         case OpinionGiven():
             return _hand_in(state, averaged=False)
@@ -63,7 +67,10 @@ def decide(state: Selecting, event: Event, draw: Draw) -> Sequence[Payload]:
             return audit_runs(state, waiting)
         case SubmissionAveraged():
             return _hand_in(state, averaged=True)
-        case EffectFailed(kind="AverageRequested") | EffectCancelled(kind="AverageRequested"):
+        case (
+            EffectFailed(kind="AverageRequested" | "EnsembleRequested")
+            | EffectCancelled(kind="AverageRequested" | "EnsembleRequested")
+        ):
             return _hand_in(state, averaged=False)
     return _finish(state)
 
@@ -111,6 +118,8 @@ def _hand_in(state: Selecting, *, averaged: bool) -> Sequence[Payload]:
         return [_median(state, winner, runs, table)]
     if rows:
         return [_own(state.entries[rows[0].attempt], table, "best on a fresh partition of the folds")]
+    if averaged and isinstance(state.averaging, EnsembleRequested):
+        return [_joined(state, state.averaging)]
     standing = candidates_of(state)
     if standing and state.settings.policy == "last_accepted":
         return [_own(max(standing, key=lambda e: e.accepted_at), table, "last accepted")]
@@ -120,12 +129,18 @@ def _hand_in(state: Selecting, *, averaged: bool) -> Sequence[Payload]:
         why = "best validation score"
         if state.settings.policy == "opinion":
             why += "; there was no opinion to be had"
+        if state.settings.policy == "ensemble":
+            why += f"; {ensemble.obstacle(state) or 'the best could not be joined'}"
         if state.settings.policy in ("reruns", "resplit"):
             why += "; no candidate could be run again" if state.plan else "; there was no time to run candidates again"
         return [_own(standing[0], table, why)]
     if state.baseline and state.baseline.scored and complete(state.baseline.scored) and state.baseline.request:
         return [_own(state.baseline, table, "no step was accepted; this is the baseline")]
     return [SelectionFailed(reason=_nothing(state))]
+
+
+def _joined(state: Selecting, wish: EnsembleRequested) -> SubmissionSelected:
+    return ensemble.selected(state, wish, tuple(_row(state.entries[name]) for name in wish.attempts))
 
 
 def _row(entry: Entry) -> Candidate:

@@ -1,6 +1,8 @@
-"""What this selection says beyond the common vocabulary: its plan, the wish to average runs, and what came of it."""
+"""What this selection says beyond the common vocabulary: its plan, the wishes to average, and what came of it."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from gome.events import Artifact, Intent, Payload
 
@@ -31,6 +33,21 @@ class AverageRequested(Intent, frozen=True):
     oofs: tuple[Artifact, ...]
     id: str
     columns: tuple[str, ...]
+
+
+class EnsembleRequested(Intent, frozen=True):
+    """Asks for the weighted mean of several attempts' submissions and of their out-of-fold predictions.
+
+    `attempts`, best first, go with files and `weights` (> 0, sum 1), one each. The rest is as in `AverageRequested`.
+    """
+
+    attempts: tuple[str, ...]
+    submissions: tuple[Artifact, ...]
+    oofs: tuple[Artifact, ...]
+    weights: tuple[float, ...]
+    id: str
+    columns: tuple[str, ...]
+    volatile: ClassVar[tuple[str, ...]] = ("attempts",)
 
 
 class SubmissionAveraged(Payload, frozen=True):

@@ -41,7 +41,12 @@ from gome.events import (
     SubmissionSelected,
     Task,
 )
-from gome.plugins.selection.reruns.events import AverageRequested, SelectionPlanned, SubmissionAveraged
+from gome.plugins.selection.reruns.events import (
+    AverageRequested,
+    EnsembleRequested,
+    SelectionPlanned,
+    SubmissionAveraged,
+)
 
 Run = tuple[str, int, int]
 """A rerun: attempt, seed, partition."""
@@ -58,12 +63,13 @@ class RerunsSettings(Struct, frozen=True):
 
     `policy`: `reruns` (candidates run again and are averaged), `resplit` (each once on a fresh partition, the best
     there hands in its own submission), `best_validation`, `last_accepted`, `opinion` (the reasoner's favourite of the
-    candidates hands in its own submission; where there is none, the best validation score). `candidates` and `repeats`
+    candidates hands in its own submission; where there is none, the best validation score), `ensemble` (the weighted
+    mean of the candidates' own submissions, see `ensemble`). `candidates` and `repeats`
     are upper bounds, shrunk to the time left. `penalty` is λ, the standard errors by which a challenger has to beat the
     leader.
     """
 
-    policy: Literal["reruns", "resplit", "best_validation", "last_accepted", "opinion"] = "reruns"
+    policy: Literal["reruns", "resplit", "best_validation", "last_accepted", "opinion", "ensemble"] = "reruns"
     candidates: int = 3
     repeats: int = 3
     penalty: float = 0.5
@@ -122,7 +128,7 @@ class Selecting:
     masks: set[str] = field(default_factory=set)
     asking: bool = False
     opinion: OpinionGiven | None = None
-    averaging: AverageRequested | None = None
+    averaging: AverageRequested | EnsembleRequested | None = None
     averaged: SubmissionAveraged | None = None
     closing: bool = False
     ended: bool = False
@@ -207,7 +213,7 @@ def evolve(state: Selecting, event: Event) -> Selecting:
             state.opinion = opinion
         case AlarmRang(name=name) if name == CLOSING:
             state.closing = True
-        case AverageRequested() as asked_mean:
+        case AverageRequested() | EnsembleRequested() as asked_mean:
             state.averaging = asked_mean
         case SubmissionAveraged() as mean:
             state.averaged = mean

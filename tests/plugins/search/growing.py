@@ -12,6 +12,7 @@ from gome.events import (
     CodeWritten,
     DataProfiled,
     Payload,
+    PluginPin,
     ProposalFailed,
     RunStarted,
     StepPlanned,
@@ -33,15 +34,18 @@ def growing(
     budget: Budget | None = None,
     greater: bool = True,
     seed: int = 0,
+    pinned: bool = True,
     **table: Any,
 ) -> Driver:
-    """A run up to its profile, so that the first steps are planned."""
+    """A run up to its profile, so that the first steps are planned. Not `pinned`: as it was recorded before there were
+    any behaviour flags."""
     run = Driver(plugin, seed=seed)
     started = RunStarted(
         task=some_task("r2" if greater else "rmse", greater),
         seed=seed,
         budget=budget or Budget(steps=500),
         capacity=capacity,
+        plugins=(PluginPin(plugin.name, plugin.role, plugin.version, "", plugin.flags),) if pinned else (),
         settings={plugin.name: table},
     )
     run.say(started)

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from gome.events import Budget, SearchEnded, StepPlanned
+from gome.kernel.plugin import Plugin
 from gome.plugins.search.tree import (
     aide_search,
     aira_evo_search,
@@ -369,3 +370,32 @@ def test_discarded_children_leave_the_population_to_others_and_an_empty_one_is_d
         said = failed(run, f"a{number + 1}")
     assert only(said) == ("a5", "draft", "")
     assert run.states[0].own.islands == [[]]
+
+
+@pytest.mark.parametrize("search", [mlmaster_search, mlevolve_search])
+def test_a_worker_whose_branch_is_dead_drafts_while_the_root_has_room_whatever_is_left_of_the_budget(
+    search: Plugin,
+) -> None:
+    for pinned in (True, False):
+        run = growing(search, capacity=3, budget=Budget(steps=20), pinned=pinned)
+        good(run, "a1", 0.5)
+        good(run, "a2", 0.5)
+        assert run.last(StepPlanned).attempt == "a5" and run.last(StepPlanned).kind != "draft", "5 of 20 are used"
+        said = failed(run, "a3", "")  # far behind: there is nothing to repair
+        # Before there was a flag for it the worker waited for one of the others to come back to the root.
+        assert said == [] if not pinned else only(said) == ("a6", "draft", "")
+
+
+def test_no_worker_drafts_beyond_the_number_of_drafts_while_others_work() -> None:
+    run = growing(mlmaster_search, capacity=3, num_drafts=3)
+    good(run, "a1", 0.5)
+    good(run, "a2", 0.5)
+    assert failed(run, "a3", "") == [], "the root is full, and both other branches have their workers"
+
+
+def test_monte_carlo_goes_on_with_its_drafts_rather_than_to_leave_capacity_free() -> None:
+    for pinned in (True, False):
+        run = growing(aira_mcts_search, capacity=3, budget=Budget(steps=12), pinned=pinned)
+        assert [s.kind for s in run.all(StepPlanned)] == ["draft"] * 3
+        said = failed(run, "a1", "")  # nothing works yet, and the drafts' share of the budget is used
+        assert said == [] if not pinned else only(said) == ("a4", "draft", "")

@@ -11,7 +11,7 @@ import pytest
 
 from gome.events import Budget, RunForked, RunStarted, Sealed, StepPlanned
 from gome.kernel.appender import Scribe
-from gome.kernel.discovery import choose, codec_for, discover, plugin_of
+from gome.kernel.discovery import choose, codec_for, discover, pin, plugin_of
 from gome.kernel.fork import WholeLog, descent
 from gome.kernel.forking import begin, place
 from gome.kernel.live import LiveRun
@@ -34,6 +34,7 @@ from tests.recorded import corpus
 pytestmark = pytest.mark.anyio
 
 NAMES = [plugin.name for plugin in PLUGINS]
+KINDS = ("draft", "improve", "debug", "evolution", "fusion")
 
 
 def chosen(search: str) -> list[Plugin]:
@@ -44,8 +45,15 @@ def chosen(search: str) -> list[Plugin]:
 async def played(search: str, *, steps: int, stops: int | None = None) -> tuple[RunState, list[Sealed]]:
     """Play a run in which some programs fail to its end, killed after so many commits of each life; asserts that its
     log verifies."""
-    started = RunStarted(task=task_of(), seed=7, budget=Budget(steps=steps), capacity=2, settings={search: {}})
     plugins, log, artifacts, time = chosen(search), MemoryLog(), MemoryArtifacts(), VirtualTime()
+    started = RunStarted(
+        task=task_of(),
+        seed=7,
+        budget=Budget(steps=steps),
+        capacity=2,
+        plugins=tuple(map(pin, plugins)),
+        settings={search: {}},
+    )
     world = Rough(started)
     live = await open_run(log, "r", plugins, artifacts, time)
     await start(live, started)
@@ -86,6 +94,15 @@ async def test_a_run_that_is_killed_again_and_again_comes_out_the_same() -> None
     assert state_digest(whole) == state_digest(pieces)
 
 
+async def test_improvements_and_repairs_of_mlevolve_are_told_of_a_few_attempts_by_fused_rank() -> None:
+    state, _ = await played("mlevolve", steps=16)
+    told = {kind: [a.recollections for a in state.trajectory.attempts.values() if a.kind == kind] for kind in KINDS}
+    assert not any(told["draft"]) and not any(told["evolution"])
+    assert max(map(len, told["improve"])) in (3, 4) and max(map(len, told["debug"])) in (1, 2)
+    weights = [r.weight for found in (*told["improve"], *told["debug"]) for r in found]
+    assert max(weights) == pytest.approx(1 / 61, abs=1e-9) and min(weights) > 1 / 80
+
+
 @pytest.mark.parametrize("name", corpus.names())
 async def test_deciders_are_pure_on_recorded_runs_of_another_search(name: str) -> None:
     found = await corpus.load(name)
@@ -93,13 +110,17 @@ async def test_deciders_are_pure_on_recorded_runs_of_another_search(name: str) -
         assert conform(plugin, found.records) > 0
 
 
-@pytest.mark.parametrize("search", [n for n in NAMES if n != "random"])
-def test_each_published_search_has_a_profile_of_its_released_code(search: str) -> None:
-    profile: dict[str, Any] = find_profile(f"{search}-released")
+@pytest.mark.parametrize("search", NAMES)
+def test_each_search_has_a_profile_of_its_released_and_one_of_its_repaired_form(search: str) -> None:
     plugin = plugin_of(discover(), "search", search)
-    assert profile["search"] == search and plugin.settings is not None
-    table = plugin_settings(search, plugin.settings, profile[search])
-    assert table.scaled is False and getattr(table, "variant", "released") == "released"
+    assert plugin.settings is not None
+    for variant in ("released", "repaired"):
+        profile: dict[str, Any] = find_profile(f"{search}-{variant}")
+        assert profile["search"] == search and set(profile) <= {"search", search}
+        table = plugin_settings(search, plugin.settings, profile.get(search, {}))
+        assert getattr(table, "scaled", variant == "repaired") is (variant == "repaired")
+        assert getattr(table, "variant", variant) == variant
+        assert (table == plugin.settings()) is (variant == "repaired" or search == "random")
 
 
 async def test_steps_name_the_scope_that_they_are_shown() -> None:
@@ -125,7 +146,8 @@ async def test_what_would_have_been_picked_at_an_event_is_what_a_fork_there_begi
     codec, plugin = codec_for(plugins), plugin_of(discover(), "search", search)
     for number, at in enumerate(judged[:3]):
         where = await place(log, "parent", at)
-        forked = RunForked("parent", at, where.head.hash, replaced=(search,), settings={search: {}})
+        pins = tuple(map(pin, plugins))
+        forked = RunForked("parent", at, where.head.hash, replaced=(search,), settings={search: {}}, plugins=pins)
         child = f"child{number}"
         await begin(log, child, where, forked, codec, artifacts)
         state = RunState(child, codec, plugins, artifacts.text, joined=(await descent(log, child)).joined)

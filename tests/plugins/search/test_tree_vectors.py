@@ -1,4 +1,5 @@
-"""The conformance vectors of the published searches: numbers computed from their code, which ours must give too."""
+"""The conformance vectors of the published searches: numbers computed from their code, which ours must give too. That
+of the fusion of ranks is with the memory's tests, those of ensembles are with the selection's."""
 
 from __future__ import annotations
 
