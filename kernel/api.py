@@ -26,9 +26,10 @@ from gome.kernel.errors import GomeError, UsageError
 from gome.kernel.forking import ForkRequest
 from gome.kernel.profiles import find_profile
 from gome.kernel.report import report
+from gome.kernel.request import DEFAULT_PROFILE, DEFAULT_SECONDS, Request
 from gome.kernel.results import Summary, folder_for, summarise, takes_tables, write
 from gome.kernel.settings import Settings, load, seconds
-from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Launcher, Request
+from gome.kernel.start import Launch, Launcher
 from gome.kernel.tasks import TaskOptions
 
 if TYPE_CHECKING:

@@ -22,9 +22,10 @@ from gome.kernel.log import EventLog
 from gome.kernel.loop import TABLES
 from gome.kernel.plugin import Artifacts, Plugin
 from gome.kernel.replay import Verifier, check
+from gome.kernel.request import Request, resolve_settings
 from gome.kernel.settings import Settings
 from gome.kernel.settings_plugins import merged, plugin_settings
-from gome.kernel.start import Request, plugins_of, resolve_settings
+from gome.kernel.start import plugins_of
 from gome.kernel.state import RunState
 
 _THINKING = ("reasoner", "memory", "mutator", "completion")

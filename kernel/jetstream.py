@@ -34,7 +34,7 @@ from gome.kernel.answers import (
     headers_size,
     parse,
 )
-from gome.kernel.errors import LogUnreachable, OversizeRecord
+from gome.kernel.errors import Forbidden, LogUnreachable, OversizeRecord
 
 __all__ = ["ApiError", "Connection", "Subscription", "Unanswered", "headers_size", "parse"]
 _VIOLATION = re.compile(r'permissions violation for (publish|subscription) to "([^"]+)"')
@@ -98,13 +98,19 @@ class _Client(Client):
         return held
 
 
+def _led(info: dict[str, Any], servers: int) -> bool:
+    """Whether so many servers hold a stream, one of which leads."""
+    cluster = info.get("cluster") or {}
+    return bool(cluster.get("leader")) and len(cluster.get("replicas") or ()) + 1 >= servers
+
+
 @dataclass(eq=False)
 class Connection:
     """A connection to `url` (or to the first that answers of several with commas between), made on the first request.
     Times are in seconds: `connect_timeout` for the first
     connection, `timeout` for one answer, `patience` for the server to come back before an error is raised.
     `pending_bytes` bounds what is received and not yet looked at. `replicas` is how many servers shall hold a stream
-    that is made over this connection; 0 becomes 3 when we are connected to a server of a cluster, else 1."""
+    that is made or found over this connection; 0 becomes 3 when we are connected to a server of a cluster, else 1."""
 
     url: str
     token: str = field(default="", repr=False)
@@ -130,6 +136,8 @@ class Connection:
         self._gathering = asyncio.Semaphore(_GATHERS)
         self._waiting = Waiting(self.where, self._doubt, self.who)
         self._api = "$JS.API"
+        self.narrow: dict[str, str] = {}
+        """Streams that fewer servers hold than shall, by name, with the reason; they are asked for once."""
         self._forbidden: set[tuple[str, str]] = set()
         self._subscriptions: list[Subscription] = []
         self._on_return: list[Callable[[], None]] = []
@@ -285,6 +293,26 @@ class Connection:
                     hint = f"{error}: {wanted}; start them, or make do with one by GOME_REPLICAS=1"
                     raise ApiError(error.code, error.status, hint) from None
             await asyncio.sleep(0.2)
+
+    async def widen(self, info: dict[str, Any], replicas: int = 0) -> dict[str, Any]:
+        """Have a stream that fewer servers hold than `replicas` (0: of the connection) held by that many; it is never
+        taken from one. Takes what the server said of the stream and returns what it says now. A stream that does not
+        get its copies, for want of servers or because we may not alter it, serves as it is: see `narrow`."""
+        config, wanted = info["config"], replicas or self.replicas
+        name = config["name"]
+        if config["num_replicas"] >= wanted or name in self.narrow:
+            return info
+        try:
+            info = await self.api(f"STREAM.UPDATE.{name}", {**config, "num_replicas": wanted})
+        except (ApiError, Forbidden) as error:
+            self.narrow[name] = f"{config['num_replicas']} of {wanted} servers hold {name}: {error}"
+            return info
+        # Until its servers have agreed on a leader, a stream takes nothing and answers nothing.
+        until = asyncio.get_running_loop().time() + self.patience
+        while not _led(info, wanted) and asyncio.get_running_loop().time() < until:
+            await asyncio.sleep(0.05)
+            info = await self.api(f"STREAM.INFO.{name}")
+        return info
 
     def new_inbox(self) -> str:
         """A subject of our own, for answers that keep the subject they were stored under."""

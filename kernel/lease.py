@@ -105,6 +105,7 @@ class KvLease:
         except ApiError as error:
             if error.code != _STREAM_EXISTS:
                 raise
+            await self._connection.widen(await self._connection.api(f"STREAM.INFO.KV_{BUCKET}"))
 
     async def _last(self) -> tuple[int, bytes]:
         """Revision and value of the lease; (0, b"") when there is none."""

@@ -53,8 +53,8 @@ _SCAN_FACTOR = 4
 class JetStreamLog:
     """An event log for one tenant in one stream, over a connection that others may share.
 
-    `replicas` is used when the stream does not exist yet. `sweep` is how many seconds a follower may stay silent
-    before it looks at the head by itself, should a wake-up have been lost. Closing it releases the connection.
+    `replicas` is how many servers shall hold the stream at least. `sweep` is how many seconds a follower may stay
+    silent before it looks at the head by itself, should a wake-up have been lost. Closing it releases the connection.
     """
 
     def __init__(
@@ -368,7 +368,7 @@ class JetStreamLog:
                     raise Forbidden(f"{self.name} is not there before a driver's first run; {refusal}") from refusal
                 except ApiError as refusal:
                     raise LogUnreachable(f"{self.name} cannot be created: {refusal}") from refusal
-            config = info["config"]
+            config = (await self._connection.widen(info, self._replicas))["config"]
             for key in ("subjects", "allow_direct", "republish", "discard", "retention", "deny_delete", "deny_purge"):
                 if config.get(key) != wanted[key]:
                     raise UsageError(

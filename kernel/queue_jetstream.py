@@ -303,6 +303,7 @@ class WorkQueue:
                     if made is None:
                         return
                     info = made
+                await self._connection.widen(info)
                 if info["created"] != self._created:
                     self._created = info["created"]
                     self._consumers.clear()

@@ -32,17 +32,9 @@ from gome.kernel.connect import Connection
 from gome.kernel.discovery import OPTIONAL_ROLES, RUN_ROLES, pin
 from gome.kernel.errors import UsageError
 from gome.kernel.history import commits
+from gome.kernel.request import Request, environment, new_run_id, prepare, resolve_settings, task_with_artifacts
 from gome.kernel.rerun import cast
-from gome.kernel.start import (
-    Launch,
-    Launcher,
-    Request,
-    environment,
-    new_run_id,
-    prepare,
-    resolve_settings,
-    task_with_artifacts,
-)
+from gome.kernel.start import Launch, Launcher
 
 
 @dataclass(frozen=True)

@@ -146,6 +146,7 @@ def _server(settings: Settings) -> Iterable[Check]:
             if settings.nats_url and connection.nats is not None:
                 config = (await connection.nats.api("STREAM.INFO.GOME"))["config"]
                 name += f", held by {config['num_replicas']} server(s),"
+                name += "".join(f" ({reason})" for reason in connection.nats.narrow.values())
             return name, ready - begun, asked - ready, await _credentials(connection, settings)
 
     try:

@@ -15,8 +15,8 @@ from gome.kernel.cli.run import conclude, watching
 from gome.kernel.diagnostics import configure
 from gome.kernel.forking import ForkRequest
 from gome.kernel.profiles import find_profile
+from gome.kernel.request import Request
 from gome.kernel.settings import Settings, load, seconds
-from gome.kernel.start import Request
 
 
 @click.command("fork")

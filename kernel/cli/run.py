@@ -23,9 +23,10 @@ from gome.kernel.errors import UsageError
 from gome.kernel.forecast import forecast
 from gome.kernel.profiles import find_profile
 from gome.kernel.report import executed, headline, number, spent
+from gome.kernel.request import DEFAULT_PROFILE, DEFAULT_SECONDS, Request, prepare, resolve_settings
 from gome.kernel.results import Summary
 from gome.kernel.settings import Settings, load, seconds
-from gome.kernel.start import DEFAULT_PROFILE, DEFAULT_SECONDS, Launch, Request, prepare, resolve_settings
+from gome.kernel.start import Launch
 from gome.kernel.tasks import TaskOptions
 
 

@@ -88,6 +88,8 @@ def config(
             emit({"user": user.name, "account": user.account, "secrets": str(_secrets_file(out, user))})
         else:
             print(f"{user.name:12} GOME_SECRETS={_secrets_file(out, user)}")
+    if hosts:
+        say("a server that stood alone loses its streams in a cluster: `gome export` its runs, give it an empty store")
     if not as_json:
         say(f"start the server with these passwords: set -a; . {out.with_suffix('.env')}; nats-server -c {out}")
 

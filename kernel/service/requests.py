@@ -15,11 +15,11 @@ import msgspec
 
 from gome.kernel.discovery import choose, discover
 from gome.kernel.profiles import find_profile
+from gome.kernel.request import DEFAULT_PROFILE, Request
 from gome.kernel.service.problems import Refused
 from gome.kernel.service.submission import Exact, Submission, Submitted
 from gome.kernel.service.tenants import ALL, Tenant
 from gome.kernel.settings import Settings, load
-from gome.kernel.start import DEFAULT_PROFILE, Request
 from gome.kernel.tasks import TaskOptions, find, sources
 
 LIMIT = 128 * 1024

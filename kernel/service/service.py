@@ -28,6 +28,7 @@ from gome.kernel.errors import (
     leaves,
 )
 from gome.kernel.pools import CorePool, DevicePool
+from gome.kernel.request import Request, prepare
 from gome.kernel.results import summarise
 from gome.kernel.service.claims import Claim, Claims
 from gome.kernel.service.fair import Turns
@@ -36,7 +37,7 @@ from gome.kernel.service.submission import NOTHING, Ended, Outcome, Spent
 from gome.kernel.service.submissions import WAKE, Submissions
 from gome.kernel.service.tenants import Tenants
 from gome.kernel.settings import Settings
-from gome.kernel.start import Launch, Launcher, Request, new_nonce, prepare
+from gome.kernel.start import Launch, Launcher, new_nonce
 
 IDLE = 2.0
 """Seconds after which a service looks for submissions by itself, should nobody have told it of one."""

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from gome.events import Budget
-from gome.kernel.start import DEFAULT_SECONDS
+from gome.kernel.request import DEFAULT_SECONDS
 
 Nonce = Annotated[str, Meta(min_length=8, max_length=200)]
 Name = Annotated[str, Meta(max_length=200)]

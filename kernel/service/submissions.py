@@ -108,7 +108,7 @@ class Submissions:
             "num_replicas": self._connection.replicas,
         }
         try:
-            await self._connection.api(f"STREAM.INFO.{STREAM}")
+            await self._connection.widen(await self._connection.api(f"STREAM.INFO.{STREAM}"))
         except ApiError as error:
             if error.status != 404:
                 raise LogUnreachable(f"submissions at {self._connection.where} cannot be used: {error}") from error

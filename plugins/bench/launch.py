@@ -25,17 +25,9 @@ from gome.kernel.log_checks import check_name
 from gome.kernel.owner import owner_of
 from gome.kernel.plugin import Context, Plugin
 from gome.kernel.pools import CorePool, DevicePool
+from gome.kernel.request import DEFAULT_PROFILE, Request, environment, new_run_id, prepared_task
 from gome.kernel.settings import Settings
-from gome.kernel.start import (
-    DEFAULT_PROFILE,
-    Launch,
-    Launcher,
-    Request,
-    environment,
-    new_nonce,
-    new_run_id,
-    prepared_task,
-)
+from gome.kernel.start import Launch, Launcher, new_nonce
 from gome.kernel.state import RunState
 from gome.kernel.tasks import TaskOptions
 from gome.plugins.bench.cells import Cell, cells

@@ -20,9 +20,9 @@ from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import PluginError, UsageError
 from gome.kernel.loop import TABLES
 from gome.kernel.plugin import Plugin
+from gome.kernel.request import Request, resolve_settings
 from gome.kernel.settings import Settings, cores, load
 from gome.kernel.settings_plugins import merged
-from gome.kernel.start import Request, resolve_settings
 from gome.kernel.tasks import find
 from gome.plugins.bench.cells import Cell, Treatment, cells, plan_digest
 from gome.plugins.bench.suite import ModelChoice, SearchChoice, Suite

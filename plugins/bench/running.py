@@ -17,8 +17,9 @@ from gome.kernel.cli.output import duration, emit, table
 from gome.kernel.connect import Connection, connect
 from gome.kernel.diagnostics import configure
 from gome.kernel.errors import UsageError
+from gome.kernel.request import prepared_task
 from gome.kernel.settings import Settings, load
-from gome.kernel.start import Launch, Launcher, prepared_task
+from gome.kernel.start import Launch, Launcher
 from gome.plugins.bench.delegating import Delegating
 from gome.plugins.bench.estimate import Estimate, estimate, rates
 from gome.plugins.bench.launch import Conductor, go_on, open_bench, request_of

@@ -65,11 +65,16 @@ def test_commands_and_extras_are_those_of_gome(name: str) -> None:
     verb, *flags = SERVICES[name]["command"]
     options = CliRunner().invoke(gome, [verb, "--help"]).output
     assert not [flag for flag in flags if flag.startswith("--") and flag not in options]
-    extras = set(re.findall(r"EXTRAS=([\w,]+)", (ROOT / "Dockerfile").read_text())[0].split(","))
     build = SERVICES[name]["build"]
-    if isinstance(build, dict):
-        extras |= set(build["args"]["EXTRAS"].split(","))
+    dockerfile = ROOT / build["context"] / build["dockerfile"]
+    extras = set(re.findall(r"EXTRAS=([\w,]+)", dockerfile.read_text())[0].split(","))
+    extras |= set(build.get("args", {}).get("EXTRAS", "suite").split(","))
     assert extras <= set(project()["project"]["optional-dependencies"])
+
+
+def test_the_image_is_made_without_passwords_and_tests() -> None:
+    left = {line for line in (ROOT / "kernel/service/Dockerfile.dockerignore").read_text().splitlines() if line}
+    assert {".*", "cluster", "tests"} <= left, "BuildKit reads what is named after the Dockerfile and lies beside it"
 
 
 def test_the_commands_at_its_head_write_the_files_that_it_names(tmp_path: Any) -> None:

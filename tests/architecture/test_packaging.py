@@ -29,6 +29,16 @@ def shipped_files() -> set[str]:
     }
 
 
+def test_the_top_level_holds_four_folders_and_what_tools_look_for_there() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if tracked.returncode:
+        pytest.skip("this is no checkout of git")
+    folders = {*PARTS, "tests", ".ci", ".typing"}
+    tools = {".gitignore", "LICENSE", "Makefile", "compose.yaml", "constraints.txt", "pyproject.toml"}
+    found = {line.partition("/")[0] for line in tracked.stdout.splitlines()}
+    assert found == folders | tools | {"CITATION.cff", "README.md"}
+
+
 def test_every_folder_with_an_init_is_listed_as_a_package() -> None:
     # An editable install hides a forgotten one: it is imported from the checkout all the same.
     folders = {

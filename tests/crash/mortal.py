@@ -53,6 +53,7 @@ from gome.kernel.testing import start
 from gome.kernel.worker import Worker
 from gome.plugins.runner.sandbox import plugin as sandbox
 from gome.plugins.runner.sandbox.workdir import Workdir
+from tests import distribution
 from tests.kernel import recorded, toy
 
 LEASE = 1.0
@@ -66,7 +67,6 @@ with open("oof.csv", "w") as f: f.write("id,fold,y\\n1,0,0.5\\n2,1,0.5\\n")
 print(os.urandom(8).hex())
 """
 ROLES = {**recorded.ROLES, "runner": "mortal-runner", "judge": "toy-judge"}
-_MODULES = {role: "tests.kernel.recorded" for role in ROLES} | {"runner": __name__, "judge": "tests.kernel.toy"}
 
 
 def _ask(state: None, event: Event, draw: Draw) -> list[Payload]:
@@ -90,11 +90,8 @@ runner = Plugin(
 
 def install(folder: Path) -> None:
     """Make the plugins an installed distribution in a folder."""
-    about = folder / "mortal_world-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: mortal-world\nVersion: 1.0\n")
-    lines = [f"[{recorded.GROUPS[role]}]\n{name} = {_MODULES[role]}:{role}\n" for role, name in ROLES.items()]
-    (about / "entry_points.txt").write_text("\n".join(lines))
+    points = recorded.points(ROLES, runner=__name__, judge="tests.kernel.toy")
+    distribution.install(folder, "mortal-world", points)
 
 
 @dataclass(frozen=True)

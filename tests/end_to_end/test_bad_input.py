@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from tests import distribution
 from tests.end_to_end.conftest import Terminal, Wait
 from tests.kernel.nats_server import NatsServer
 
@@ -118,11 +119,8 @@ def test_an_unknown_plugin(terminal: Terminal) -> None:
 
 def test_a_plugin_that_fails_to_import(terminal: Terminal) -> None:
     site = terminal.folder / "site"
-    info = site / "broken-1.0.dist-info"
-    info.mkdir(parents=True)
+    distribution.install(site, "broken", {"gome.reasoners": {"broken": "broken_reasoner:plugin"}})
     (site / "broken_reasoner.py").write_text("import a_module_that_is_nowhere\n")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[gome.reasoners]\nbroken = broken_reasoner:plugin\n")
     env = {**os.environ, "PYTHONPATH": str(site)}
 
     def gome(*args: str) -> subprocess.CompletedProcess[str]:

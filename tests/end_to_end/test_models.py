@@ -8,6 +8,7 @@ import pytest
 
 from gome.kernel import run
 from gome.kernel.errors import UsageError
+from tests import distribution
 from tests.end_to_end.conftest import Terminal
 from tests.llm_server import Call, LLMServer, Reply
 
@@ -44,10 +45,7 @@ class Asker:
 def asker(terminal: Terminal, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """A terminal with a stranger's reasoner that asks a model."""
     site = tmp_path_factory.mktemp("site")
-    about = site / "asking-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: asking\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[gome.reasoners]\nasker = asking_reasoner:Asker\n")
+    distribution.install(site, "asking", {"gome.reasoners": {"asker": "asking_reasoner:Asker"}})
     (site / "asking_reasoner.py").write_text(REASONER)
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.setenv("OPENAI_API_KEY", KEY)

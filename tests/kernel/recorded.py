@@ -3,7 +3,7 @@ a real embedded server, with hypotheses, programs, scores, verdicts and hidden g
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ from gome.kernel.plugin import Plugin
 from gome.kernel.start import plugins_of
 from gome.kernel.testing import drive, open_run, start
 from gome.kernel.timekeeping import VirtualTime
+from tests import distribution
 from tests.kernel import toy
 
 ROLES = {
@@ -108,17 +109,18 @@ judge = Plugin(
 )
 
 
+def points(roles: Mapping[str, str], **modules: str) -> dict[str, dict[str, str]]:
+    """Entry points of plugins that are named after their roles in their `modules`, by default in this one."""
+    return {GROUPS[role]: {name: f"{modules.get(role, __name__)}:{role}"} for role, name in roles.items()}
+
+
 def install(folder: Path, *, broken: bool = False) -> None:
     """Make the toy plugins an installed distribution in a folder; put it on the path. With `broken`, also a plugin
     whose import fails."""
-    about = folder / "toy_world-1.5.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-world\nVersion: 1.5\n")
-    lines = [f"[{GROUPS[role]}]\n{name} = tests.kernel.recorded:{role}\n" for role, name in ROLES.items()]
+    sick = {"gome.plugins": {"sick": "toy_sick:plugin"}} if broken else {}
+    distribution.install(folder, "toy-world", points(ROLES) | sick, version="1.5")
     if broken:
-        lines.append("[gome.plugins]\nsick = toy_sick:plugin\n")
         (folder / "toy_sick.py").write_text("raise RuntimeError('out of order')\n")
-    (about / "entry_points.txt").write_text("\n".join(lines))
 
 
 def first_event(steps: int = 6) -> RunStarted:

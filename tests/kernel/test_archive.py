@@ -8,7 +8,7 @@ import json
 import shutil
 import subprocess
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -28,22 +28,11 @@ from gome.kernel.replay import _DIGEST
 from tests.kernel import archives, recorded
 from tests.kernel.archives import RUN, everything, home, rewrite, take, trajectory
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module", autouse=True)
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with recorded.installed(tmp_path_factory.mktemp("site")):
-        yield
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("toys_installed")]
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def made(tmp_path_factory: pytest.TempPathFactory, site: None) -> Path:
+async def made(tmp_path_factory: pytest.TempPathFactory, toys_installed: None) -> Path:
     """The folder with the archives."""
     folder = tmp_path_factory.mktemp("archives")
     await archives.make(folder)

@@ -6,7 +6,7 @@ import json
 import random
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,26 +18,15 @@ from gome.kernel.archive_import import Taken
 from gome.kernel.archive_log import archived
 from gome.kernel.cli.opening import folded
 from gome.kernel.errors import ArtifactMissing, GomeError, UsageError
-from tests.kernel import archives, recorded
+from tests.kernel import archives
 from tests.kernel.archives import RUN, everything, home, rewrite, take
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("toys_installed")]
 RECORDS = f"runs/{RUN}/commits.jsonl"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with recorded.installed(tmp_path_factory.mktemp("site")):
-        yield
-
-
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def made(tmp_path_factory: pytest.TempPathFactory, site: None) -> Path:
+async def made(tmp_path_factory: pytest.TempPathFactory, toys_installed: None) -> Path:
     """An archive with grades."""
     return await archives.make(tmp_path_factory.mktemp("archives"))
 

@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -21,22 +20,11 @@ from gome.kernel.errors import GomeError, UsageError
 from tests.kernel import recorded
 from tests.kernel.archives import RUN, everything, home, rewrite, take
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module", autouse=True)
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with recorded.installed(tmp_path_factory.mktemp("site")):
-        yield
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("toys_installed")]
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def made(tmp_path_factory: pytest.TempPathFactory, site: None) -> Path:
+async def made(tmp_path_factory: pytest.TempPathFactory, toys_installed: None) -> Path:
     """A folder with a key (`key`, `key.pub`), its text in `key.txt`, and a signed archive `signed.gome`."""
     folder = tmp_path_factory.mktemp("signed")
     (folder / "key.txt").write_text(new_key(folder / "key"))

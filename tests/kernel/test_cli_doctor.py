@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from gome.kernel.cli import main
 from gome.kernel.cli.doctor import _plugins
 from gome.kernel.discovery import Found
 from gome.kernel.plugin import Check, Plugin
+from tests.kernel.nats_server import NatsServer
 from tests.llm_server import LLMServer, Reply
 
 Asked = Callable[..., tuple[int, dict[str, dict[str, Any]]]]
@@ -44,6 +46,22 @@ def test_a_server_that_refuses_is_named_and_the_rest_is_still_checked(asked: Ask
     assert code == 1
     assert not checks["server"]["ok"] and "GOME_NATS_TOKEN" in checks["server"]["advice"]
     assert checks["roles"]["ok"]
+
+
+def test_a_log_that_fewer_servers_hold_than_wanted_is_told_of(
+    asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = NatsServer(tmp_path / "server")
+    monkeypatch.setenv("GOME_NATS_TOKEN", server.token)
+    try:
+        asyncio.run(server.start())
+        _, checks = asked("--nats", server.url)
+        assert "held by 1 server(s)" in checks["server"]["detail"] and "of 3" not in checks["server"]["detail"]
+        monkeypatch.setenv("GOME_REPLICAS", "3")
+        _, checks = asked("--nats", server.url)
+        assert checks["server"]["ok"] and "1 of 3 servers hold GOME: " in checks["server"]["detail"]
+    finally:
+        server.kill()
 
 
 def test_settings_that_cannot_be_read_are_a_finding(asked: Asked, tmp_path: Path) -> None:

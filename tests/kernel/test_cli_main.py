@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from gome.kernel import cli
 from gome.kernel.errors import Diverged, GomeError, LogUnreachable, UsageError
+from tests import distribution
 
 Ended = Callable[[BaseException], tuple[int, str, str]]
 
@@ -120,10 +121,7 @@ def test_the_version_is_the_distributions() -> None:
 
 
 def test_a_plugin_that_does_not_load_takes_no_verb_away(tmp_path: Path) -> None:
-    about = tmp_path / "sick-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: sick\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[gome.plugins]\nsick = toy_sick:plugin\n")
+    distribution.install(tmp_path, "sick", {"gome.plugins": {"sick": "toy_sick:plugin"}})
     (tmp_path / "toy_sick.py").write_text("raise RuntimeError('out of order')\n")
     environ = {**os.environ, "PYTHONPATH": str(tmp_path)}
     command = [sys.executable, "-m", "gome.kernel.cli"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from gome.kernel.jetstream import Connection
 from gome.kernel.lease import KvLease
 from gome.kernel.log_jetstream import JetStreamLog
 from gome.kernel.queue_jetstream import WorkQueue
+from gome.kernel.service.submissions import Submissions
 from tests.kernel.log_contract import LogContract, Tamper, assert_whole, draft, everything, fill
 from tests.kernel.nats_server import TOKEN, Cluster, NatsServer, free_port, nats_server
 from tests.kernel.shared_server import SharedServer
@@ -221,6 +223,64 @@ async def test_one_server_of_three_may_be_away_and_two_may_not(tmp_path: Path) -
         await lonely.close()
     finally:
         cluster.kill()
+
+
+async def copies(connection: Connection, stream: str) -> int:
+    """How many servers shall hold a stream."""
+    return int((await connection.api(f"STREAM.INFO.{stream}"))["config"]["num_replicas"])
+
+
+@pytest.mark.anyio
+async def test_streams_of_one_copy_are_raised_to_three_and_outlive_the_server_that_had_them(tmp_path: Path) -> None:
+    cluster = Cluster.of_three(tmp_path)
+    streams = ("narrow", "NARROW_WORK", "KV_GOME_OWNERS", "GOME_SUBMISSIONS")
+
+    async def use(connection: Connection) -> list[Sealed]:
+        log = JetStreamLog(connection, stream="narrow", prefix="narrow.ev", replicas=connection.replicas)
+        queue = WorkQueue(connection, stream="NARROW_WORK", prefix="narrow.work")
+        done = await fill(log, "r1", 3)
+        await queue.publish("runner", "ExecutionRequested", "r1", f"i{len(done)}")
+        await Submissions(connection, time.time).prepare()
+        async with KvLease(connection, "r1"):
+            pass
+        return done
+
+    try:
+        await started(cluster)
+        one, three = a_connection(cluster.url), a_connection(cluster.url, timeout=2.0, patience=30.0)
+        one.replicas = 1
+        done = await use(one)
+        assert [await copies(one, name) for name in streams] == [1] * 4
+        done += await use(three)
+        assert [await copies(one, name) for name in streams] == [3] * 4 and not three.narrow
+        # Whoever wants one copy takes none away.
+        done += await use(one)
+        assert [await copies(one, name) for name in streams] == [3] * 4
+        await one.close()
+        async with asyncio.timeout(60):
+            while True:
+                found = (await three.api("STREAM.INFO.narrow"))["cluster"]
+                if [one["current"] for one in found["replicas"]] == [True, True]:
+                    break
+                await asyncio.sleep(0.05)
+        (await leader(cluster, three, "narrow")).kill()
+        log = JetStreamLog(three, stream="narrow", prefix="narrow.ev", replicas=3)
+        assert [r.hash for r in await everything(log, "r1")] == [r.hash for r in done]
+        await fill(log, "r1", 2)
+        await log.close()
+    finally:
+        cluster.kill()
+
+
+@pytest.mark.anyio
+async def test_a_stream_that_cannot_have_its_copies_serves_as_it_is(cluster: Cluster) -> None:
+    connection = a_connection(cluster.url)
+    done = await fill(JetStreamLog(connection, stream="few", prefix="few.ev", replicas=1), "r1", 2)
+    log = JetStreamLog(connection, stream="few", prefix="few.ev", replicas=5)
+    assert await everything(log, "r1") == done
+    await log.append(draft("r1", "more"), await log.head("r1"))
+    assert connection.narrow["few"].startswith("1 of 5 servers hold few: ")
+    await connection.close()
 
 
 @pytest.mark.anyio

@@ -13,9 +13,9 @@ from gome.kernel.models import check_models, overrides
 from gome.kernel.plugin import Plugin, Role
 from gome.kernel.reasoning import as_plugin
 from gome.kernel.report import spent
+from gome.kernel.request import Request, resolve_settings
 from gome.kernel.results import summarise
 from gome.kernel.settings import load
-from gome.kernel.start import Request, resolve_settings
 from tests.kernel import toy
 
 

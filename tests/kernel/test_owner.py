@@ -32,11 +32,6 @@ except UsageError as error:
 """
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @contextlib.contextmanager
 def process(home: Path, run: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Another process that tries to hold a run; yields it and what it said."""

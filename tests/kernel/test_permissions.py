@@ -141,6 +141,17 @@ async def test_nobody_may_purge_delete_or_alter_a_stream(server: SharedServer, u
             await refused(connection, subject, body)
 
 
+@pytest.mark.parametrize("user", ["driver", "reader"])
+async def test_who_wants_more_copies_of_a_stream_and_may_not_alter_it_goes_on_without(
+    server: SharedServer, user: str
+) -> None:
+    async with as_user(server, user) as connection:
+        log = JetStreamLog(connection, replicas=3)
+        assert (await log.head("seen")).seq
+        assert connection.narrow["GOME"].startswith("1 of 3 servers hold GOME: ")
+        assert f"does not permit user {user}" in connection.narrow["GOME"]
+
+
 @pytest.mark.parametrize("user", ["runner", "reader"])
 async def test_a_worker_writes_to_the_lane_of_its_own_role_only(server: SharedServer, user: str) -> None:
     async with as_user(server, user) as connection:

@@ -16,11 +16,6 @@ from gome.kernel.pools import CorePool, DevicePool, Held, occupy
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @pytest.fixture(scope="module", autouse=True)
 def four_cores() -> object:
     patch = pytest.MonkeyPatch()

@@ -15,6 +15,7 @@ from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import PluginError, UnknownRun, UsageError
 from gome.kernel.reasoning import ReasonContext, _ask, proposed, reflected
 from gome.kernel.rehearsal import context_at, recorded
+from tests import distribution
 from tests.architecture.tree import ROOT
 
 RUN = str(ROOT / "tests" / "recorded" / "ames-0.1.0" / "run.jsonl")
@@ -41,17 +42,17 @@ class Other:
     pass
 '''
 
+Install = Callable[..., None]
+
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Install a module of a stranger's with these entry points."""
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Install a module of a stranger's with these entry points of one group: classes in it by name."""
 
-    def put(points: str) -> None:
+    def put(group: str, **classes: str) -> None:
         (tmp_path / "strangers.py").write_text(MODULE)
-        about = tmp_path / "strangers-1.0.dist-info"
-        about.mkdir()
-        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
-        (about / "entry_points.txt").write_text(points)
+        points = {group: {name: f"strangers:{found}" for name, found in classes.items()}}
+        distribution.install(tmp_path, "strangers", points)
         monkeypatch.syspath_prepend(str(tmp_path))
         monkeypatch.delitem(sys.modules, "strangers", raising=False)
 
@@ -71,9 +72,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     ],
 )
 def test_what_is_wrong_with_a_reasoner_is_said_when_it_is_named(
-    install: Callable[[str], None], group: str, name: str, why: str
+    install: Install, group: str, name: str, why: str
 ) -> None:
-    install(f"[{group}]\nmine = strangers:{name}\n")
+    install(group, mine=name)
     (found,) = [f for f in discover() if f.name == "mine"]
     assert found.plugin is None and why in found.error
     if found.role == "reasoner":
@@ -81,8 +82,8 @@ def test_what_is_wrong_with_a_reasoner_is_said_when_it_is_named(
             choose(discover(), {"reasoner": "mine"})
 
 
-def test_a_reasoners_line_is_the_first_of_its_docstring_or_its_modules(install: Callable[[str], None]) -> None:
-    install("[gome.reasoners]\nfine = strangers:Fine\nplain = strangers:Plain\n")
+def test_a_reasoners_line_is_the_first_of_its_docstring_or_its_modules(install: Install) -> None:
+    install("gome.reasoners", fine="Fine", plain="Plain")
     told = {f.name: f.plugin.summary for f in discover() if f.plugin and f.distribution == "strangers"}
     assert told == {"fine": "Proposes nothing at all.", "plain": "What a stranger has written."}
 

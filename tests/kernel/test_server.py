@@ -45,11 +45,6 @@ asyncio.run(main())
 """
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @asynccontextmanager
 async def user(home: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Another process that uses the server until its input is closed; yields it and what it printed."""

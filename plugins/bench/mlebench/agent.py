@@ -85,7 +85,7 @@ def _pyproject(dist: metadata.Distribution, packages: list[str]) -> str:
         f"packages = {json.dumps(packages)}",
         "",
         "[tool.setuptools.package-data]",
-        '"*" = ["*", "*/*"]',
+        '"*" = ["**/*"]',
     ]
     return "\n".join(lines) + "\n"
 

@@ -20,9 +20,9 @@ from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.replay import Verdict, Verifier
+from gome.kernel.request import DEFAULT_PROFILE, Request, environment, prepare, resolve_settings, task_with_artifacts
 from gome.kernel.settings import load
 from gome.kernel.spool import Spool
-from gome.kernel.start import DEFAULT_PROFILE, Request, environment, prepare, resolve_settings, task_with_artifacts
 from gome.kernel.state import RunState
 from gome.kernel.tasks import TaskOptions
 from gome.kernel.timekeeping import VirtualTime

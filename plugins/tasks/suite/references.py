@@ -24,7 +24,8 @@ class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hidden scores by seed of the method, the bootstrap standard error of the first one, and the CPU seconds of all
-    runs together. A search had `budget` CPU seconds a run; `best` names the learner that each run ended with."""
+    runs together. A search had `budget` CPU seconds a run; `best` names the learner that each run ended with, and
+    `given` what was made of the table for it, "" for the table itself."""
 
     seeds: tuple[int, ...]
     scores: tuple[float, ...]
@@ -32,6 +33,7 @@ class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     cpu_seconds: float
     budget: float | None = None
     best: tuple[str, ...] = ()
+    given: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,5 +70,6 @@ def references(task: str, answers: str) -> tuple[Reference, ...]:
         scores, about = entry.flaml.scores, found.about
         how = f"FLAML {about.versions['flaml']}, {entry.flaml.budget:g} CPU seconds on one thread, {len(scores)} seed"
         how += "s, mean" if len(scores) > 1 else ""
+        how += f", {entry.flaml.given}" if entry.flaml.given else ""
         said.append(Reference("flaml", sum(scores) / len(scores), entry.flaml.se, len(scores), how))
     return tuple(said)

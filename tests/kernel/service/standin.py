@@ -30,6 +30,7 @@ from gome.events import (
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Context
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions
+from tests import distribution
 from tests.kernel import recorded, toy
 
 ROLES = recorded.ROLES
@@ -117,13 +118,5 @@ source = Source()
 
 def install(folder: Path) -> None:
     """Make stand-ins an installed distribution in a folder; put it and the checkout on the path."""
-    about = folder / "standin-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: standin\nVersion: 1.0\n")
-    lines = [
-        f"[{recorded.GROUPS[role]}]\n{name} = tests.kernel."
-        f"{'service.standin' if role in ('reasoner', 'runner', 'scorer') else 'recorded'}:{role}\n"
-        for role, name in ROLES.items()
-    ]
-    lines.append("[gome.tasks]\nstandin = tests.kernel.service.standin:source\n")
-    (about / "entry_points.txt").write_text("\n".join(lines))
+    points = recorded.points(ROLES, **dict.fromkeys(("reasoner", "runner", "scorer"), __name__))
+    distribution.install(folder, "standin", points | {"gome.tasks": {"standin": f"{__name__}:source"}})

@@ -37,6 +37,7 @@ from gome.events import (
 from gome.kernel.errors import UsageError
 from gome.kernel.plugin import Context, Effect, Plugin
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions
+from tests import distribution
 from tests.kernel import recorded, toy
 
 NAMES = ("alpha", "beta", "gamma", "delta")
@@ -208,13 +209,9 @@ ROLES = recorded.ROLES
 
 def install(folder: Path) -> None:
     """Make the plugins an installed distribution in a folder."""
-    about = folder / "toy_bench-1.0.dist-info"
-    about.mkdir(parents=True)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-bench\nVersion: 1.0\n")
-    lines = [f"[{recorded.GROUPS[role]}]\n{name} = {__name__}:{role}\n" for role, name in ROLES.items()]
-    lines.append(f"[gome.tasks]\ntoys = {__name__}:source\n")
-    text = "\n".join(lines).replace("[gome.searches]\n", f"[gome.searches]\ntoy-other = {__name__}:other\n")
-    (about / "entry_points.txt").write_text(text)
+    points = recorded.points(ROLES, **dict.fromkeys(ROLES, __name__)) | {"gome.tasks": {"toys": f"{__name__}:source"}}
+    points["gome.searches"]["toy-other"] = f"{__name__}:other"
+    distribution.install(folder, "toy-bench", points)
 
 
 def suite(tasks: int = 2, seeds: int = 2, steps: int = 3, **more: str) -> str:

@@ -40,11 +40,6 @@ with open("oof.csv", "w") as f: f.write("id,fold,y\\n1,0,0.5\\n2,1,0.5\\n")
 """What a program has to leave, as cheaply as can be."""
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 async def _no_children(intent: Intent) -> Payload:
     raise AssertionError("the runner asks for no effects of its own")
 

@@ -35,11 +35,6 @@ from tests.plugins.scorer.world import World, world
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
 @dataclass
 class Vault:
     """Answers of one task, and the grades that were recorded."""

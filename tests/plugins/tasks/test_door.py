@@ -9,6 +9,7 @@ import pytest
 
 from gome.kernel.errors import PluginError, UsageError
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, TaskSource, find, sources
+from tests import distribution
 
 
 class Stars:
@@ -35,9 +36,7 @@ source = Stars()
 
 def installed(folder: Path, value: str) -> None:
     """Install a package's metadata that registers a task source."""
-    (folder / "stranger-1.dist-info").mkdir()
-    (folder / "stranger-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: stranger\nVersion: 1\n")
-    (folder / "stranger-1.dist-info" / "entry_points.txt").write_text(f"[gome.tasks]\nstars = {value}\n")
+    distribution.install(folder, "stranger", {"gome.tasks": {"stars": value}})
     (folder / "stars_source.py").write_text(Path(__file__).read_text())
 
 

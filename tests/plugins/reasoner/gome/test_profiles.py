@@ -10,8 +10,8 @@ import pytest
 from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import UsageError
 from gome.kernel.profiles import find_profile
+from gome.kernel.request import Request, resolve_settings
 from gome.kernel.settings import ROLES, load
-from gome.kernel.start import Request, resolve_settings
 
 PROFILES = ("gome", "published", "no-reasoning", "no-memory", "own-memory", "single-trace")
 
