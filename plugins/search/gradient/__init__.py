@@ -8,7 +8,7 @@ from __future__ import annotations
 from gome.kernel.plugin import Plugin
 from gome.plugins.search.gradient.decide import ANSWERS, decide
 from gome.plugins.search.gradient.settings import Settings
-from gome.plugins.search.gradient.state import READS, evolve, initial
+from gome.plugins.search.gradient.state import READS, RESTARTS, evolve, initial
 
 plugin = Plugin(
     name="gradient",
@@ -21,6 +21,7 @@ plugin = Plugin(
     decide=decide,
     settings=Settings,
     default=True,
+    flags=(RESTARTS,),
     modules=("gome.plugins.search.gradient",),
 )
 """What the entry point names."""

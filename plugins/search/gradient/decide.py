@@ -1,10 +1,11 @@
 """When to take the next step, on which trace, from where: the pure half of Gome's search.
 
 As many steps are in flight as the run has capacity; who is next is the scheduler's affair (`schedule`). A step builds
-on an accepted attempt of its trace, the last one unless the scheduler goes back; once the share of the budget says
-`ensemble`, a trace that has fallen behind another (or has not merged yet) takes a `merge` step that also sees the
-others' accepted attempts. Attempts are numbered in the order of planning, so whoever is asked for a proposal sees what
-its siblings are about to try. What to change is the reasoner's affair.
+on an accepted attempt of its trace, the last one unless the scheduler goes back; a trace that is lost, because the best
+one is ahead by more than noise could explain, goes on from the best solution instead of its own. Once the share of the
+budget says `ensemble`, a trace that has fallen behind another (or has not merged yet) takes a `merge` step that also
+sees the others' accepted attempts. Attempts are numbered in the order of planning, so whoever is asked for a proposal
+sees what its siblings are about to try. What to change is the reasoner's affair.
 """
 
 from __future__ import annotations
@@ -57,6 +58,15 @@ def _behind(state: Search, trace: Trace) -> bool:
     return best is not None and trace.score is not None and state.sign * trace.score < best
 
 
+def _found(state: Search, trace: Trace) -> Trace | None:
+    """The best trace, if this one is lost and somebody else's solutions may reach it."""
+    if not (state.restarts and state.settings.restart and state.settings.parents) or trace.score is None:
+        return None
+    best = max((t for t in state.traces if t.score is not None), key=lambda t: state.sign * (t.score or 0.0))
+    lead = state.sign * ((best.score or 0.0) - trace.score)
+    return best if lead > state.settings.restart * trace.se and lead > 0 else None
+
+
 def _plan(state: Search, choice: Choice, ordinal: int, beside: int, now: Stage) -> StepPlanned:
     """The next step of a trace; `ordinal` counts the steps planned in this decision, `beside` those of this trace."""
     number, parent = choice.trace, choice.parent
@@ -67,6 +77,17 @@ def _plan(state: Search, choice: Choice, ordinal: int, beside: int, now: Stage) 
         why = "the first step of this trace" if not trace.steps else "nothing has been accepted on this trace yet"
         why = f"{why}; {choice.why}" if choice.why else why
         return StepPlanned(attempt=name, trace=number, step=step, kind="draft", stage=now, reason=why)
+    if parent == trace.head and (best := _found(state, trace)):
+        why = f"trace {number} is lost: {best.head} is more than {state.settings.restart:g} standard errors better"
+        return StepPlanned(
+            attempt=name,
+            trace=number,
+            step=step,
+            kind="improve",
+            stage=now,
+            parent=best.head,
+            reason=f"{why}; {choice.why}" if choice.why else why,
+        )
     alone = parent == trace.head and not trace.open and not beside  # two merges at once would be the same one
     others = _others(state, number) if now == "ensemble" and alone else ()
     behind = _behind(state, trace)

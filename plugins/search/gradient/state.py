@@ -29,6 +29,8 @@ from gome.events import (
 from gome.events.memory import SPREAD_OF, normalised_gain, spread
 from gome.plugins.search.gradient.settings import Settings, read_settings
 
+RESTARTS = "restarts"
+"""The behaviour flag of runs in which a lost trace goes on from the best one (see `Plugin.flags`)."""
 READS: tuple[type[Payload], ...] = (
     RunStarted,
     DataProfiled,
@@ -52,10 +54,12 @@ def rounded(value: float) -> float:
 
 @dataclass(slots=True)
 class Trace:
-    """A branch: its last accepted attempt and score, how many steps it has taken, how many are in flight."""
+    """A branch: its last accepted attempt with its score and standard error, how many steps it has taken, how many are
+    in flight."""
 
     head: str = ""
     score: float | None = None
+    se: float = 0.0
     steps: int = 0
     open: int = 0
     accepted: int = 0
@@ -83,7 +87,8 @@ class Node:
 @dataclass(slots=True)
 class Search:
     """What the decisions depend on. `planned_from` holds the steps in flight; `dry` the nodes from which the reasoner
-    had nothing left to propose; `gains` the latest accepted gains over a parent."""
+    had nothing left to propose; `gains` the latest accepted gains over a parent. `restarts` says that a trace that is
+    lost goes on from the best one: runs decided before there was that go on without."""
 
     budget: Budget = field(default_factory=Budget)
     capacity: int = 1
@@ -94,7 +99,8 @@ class Search:
     nodes: dict[str, Node] = field(default_factory=dict)
     dry: set[str] = field(default_factory=set)
     gains: list[float] = field(default_factory=list)
-    scores: dict[str, float] = field(default_factory=dict)
+    scores: dict[str, SubmissionScored] = field(default_factory=dict)
+    restarts: bool = False
     planned: int = 0
     open: int = 0
     failed_in_a_row: int = 0
@@ -124,13 +130,14 @@ def evolve(state: Search, event: Event) -> Search:
             state.budget, state.capacity = started.budget, max(1, started.capacity)
             state.settings = read_settings(started.settings.get("gradient"))
             state.greater_is_better = started.task.metric.greater_is_better
+            state.restarts = RESTARTS in started.flags_of("gradient")
             state.traces = [Trace() for _ in range(max(1, started.traces))]
         case DataProfiled():
             state.ready = True
         case StepPlanned() as step:
             _planned(state, step)
-        case SubmissionScored(attempt=attempt, purpose="full", score=score) if attempt in state.planned_from:
-            state.scores[attempt] = score
+        case SubmissionScored(attempt=attempt, purpose="full") as scored if attempt in state.planned_from:
+            state.scores[attempt] = scored
         case ProposalFailed(attempt=attempt, exhausted=True) if attempt in state.planned_from:
             step = state.planned_from[attempt]
             state.traces[step.trace].exhausted = True
@@ -139,10 +146,10 @@ def evolve(state: Search, event: Event) -> Search:
             _accepted(state, attempt, gain)
         case AttemptRejected(attempt=attempt, gain=gain, failure=failure) if attempt in state.planned_from:
             step = _close(state, attempt)
-            scored = state.scores.pop(attempt, None) is not None
+            known = state.scores.pop(attempt, None) is not None
             state.failed_in_a_row = state.failed_in_a_row + 1 if failure else 0
             if parent := state.nodes.get(step.parent):
-                parent.reward += _reward(state, gain) if scored and not failure else 0.0
+                parent.reward += _reward(state, gain) if known and not failure else 0.0
         case SelectionStarted() | StopRequested() | BudgetExhausted():
             state.stopped = True
         case SearchEnded():
@@ -174,12 +181,14 @@ def _close(state: Search, attempt: str) -> StepPlanned:
 
 def _accepted(state: Search, attempt: str, gain: float) -> None:
     step = _close(state, attempt)
-    score = state.scores.pop(attempt, None)
+    scored = state.scores.pop(attempt, None)
+    score = scored.score if scored else None
     trace, parent = state.traces[step.trace], state.nodes.get(step.parent)
     if parent:
         state.gains.append(gain)
         del state.gains[:-SPREAD_OF]
     trace.head, trace.score, trace.accepted = attempt, score, trace.accepted + 1
+    trace.se = scored.se if scored else 0.0
     state.nodes[attempt] = Node(
         trace=step.trace,
         parent=step.parent,

@@ -81,6 +81,15 @@ def expected_now(facts: Facts) -> float:
     return facts.error or 1.0
 
 
+def _promise(facts: Facts, fitted: Sequence[MemberFacts]) -> float:
+    """How far some fitted models keep up with the best one here, in [0.1, 1]; 1 where none of them has a score."""
+    errors = [_error(facts, m) for m in fitted if m.score is not None]
+    if not errors:
+        return 1.0
+    best = min(_error(facts, m) for m in facts.library if m.score is not None)
+    return max(0.1, 1.0 - (0.4 if _chances(facts) else 4.0) * (min(errors) / best - 1.0))
+
+
 def join(facts: Facts) -> Iterator[Idea]:
     """Blend fitted members of all traces: a lean and a rich choice, and the parent with what it lacks."""
     pool = [m for m in facts.library if m.score is not None]
@@ -112,6 +121,7 @@ def join(facts: Facts) -> Iterator[Idea]:
             family="blend",
         )
     for name, spec in facts.heads[:2]:
+        promise = _promise(facts, [m for m in pool if m.spec in spec.get("members", [])])
         foreign = [m for m in spec.get("members", []) if m not in base]
         if foreign and len(base) + len(foreign) <= MOST + 2:
             yield Idea(
@@ -122,7 +132,7 @@ def join(facts: Facts) -> Iterator[Idea]:
                 statement=f"Take the {len(foreign)} members of {name}, another trace's solution, into this blend",
                 reason=f"{name} was accepted on its trace; its members' predictions are kept and cost almost nothing",
                 change={"add": foreign, "blend": blend_for(facts)},
-                gain=0.02 if size == 1 else 2 * BLENDED,
+                gain=promise * (0.02 if size == 1 else 2 * BLENDED),
                 chance=0.7 if size == 1 else 0.4,
                 family="blend",
             )
@@ -143,7 +153,7 @@ def join(facts: Facts) -> Iterator[Idea]:
                         "members": [*spec["members"], *extra],
                         "blend": {**blend_for(facts), **spec.get("blend", {})},
                     },
-                    gain=0.015 if size == 1 else 2 * BLENDED,
+                    gain=promise * (0.015 if size == 1 else 2 * BLENDED),
                     chance=0.7 if size == 1 else 0.35,
                     family="blend",
                 )
@@ -191,6 +201,7 @@ def add_family(facts: Facts) -> Iterator[Idea]:
             spec["features"] = steps
         gain = 0.012 if (smooth_missing and family not in TREES) or (trees_missing and family in TREES) else 0.005
         gain *= max(0.1, 2.2 - 1.2 * strength(facts, family)) / len(facts.members) ** 0.3
+        gain *= _promise(facts, [m for m in facts.library if (m.family in TREES) == (family in TREES)])
         if len(facts.members) == 1:
             gain *= 2.5
         yield Idea(
