@@ -15,6 +15,7 @@ from gome.events import (
     BudgetExhausted,
     DataProfiled,
     Payload,
+    PluginPin,
     ProposalFailed,
     RunForked,
     RunStarted,
@@ -29,9 +30,14 @@ from tests.plugins.driver import Driver, artifact, some_task
 
 
 def searching(
-    *, traces: int = 3, capacity: int = 2, budget: Budget | None = None, table: dict[str, object] | None = None
+    *,
+    traces: int = 3,
+    capacity: int = 2,
+    budget: Budget | None = None,
+    table: dict[str, object] | None = None,
+    pinned: bool = False,
 ) -> Driver:
-    """A run up to its profile, so that the first steps are planned."""
+    """A run up to its profile, so that the first steps are planned; `pinned` with today's behaviour flags."""
     run = Driver(plugin)
     run.say(
         RunStarted(
@@ -41,15 +47,16 @@ def searching(
             traces=traces,
             capacity=capacity,
             settings={"gradient": table or {}},
+            plugins=(PluginPin("gradient", "search", plugin.version, "", plugin.flags),) if pinned else (),
         )
     )
     run.say(DataProfiled(artifact("folds.csv"), artifact("sample.csv"), fold_count=5, partitions=8))
     return run
 
 
-def accept(run: Driver, name: str, score: float = 1.0, active: float | None = None) -> list[Payload]:
+def accept(run: Driver, name: str, score: float = 1.0, active: float | None = None, se: float = 0.0) -> list[Payload]:
     """An attempt is scored and accepted; returns what the search says."""
-    run.say(SubmissionScored(name, "full", score), active=active)
+    run.say(SubmissionScored(name, "full", score, se=se), active=active)
     return run.say(AttemptAccepted(name, gain=0.1))
 
 
@@ -122,6 +129,44 @@ def test_a_trace_that_has_fallen_behind_merges_again_and_the_best_one_improves()
     assert planned([run.last(StepPlanned)]) == [("a6", 1, "merge", "a4")]
     accept(run, "a6", 0.35)
     assert planned([run.last(StepPlanned)]) == [("a7", 0, "improve", "a5")]
+
+
+def behind(score: float, se: float = 0.1, pinned: bool = True, **table: object) -> list[tuple[str, int, str, str]]:
+    """Where the second trace goes on, whose draft has this score (an error) while the first trace's has 0.5."""
+    run = searching(traces=2, capacity=1, table=table, pinned=pinned)
+    accept(run, "a1", 0.5, se=se)
+    accept(run, "a2", score, se=se)
+    return planned(run.say(AttemptRejected("a3")))
+
+
+def test_a_trace_that_is_behind_by_more_than_noise_goes_on_from_the_best_solution() -> None:
+    assert behind(0.71) == [("a4", 1, "improve", "a1")]
+    assert behind(0.69) == [("a4", 1, "improve", "a2")], "within two standard errors its own solution may still win"
+    assert behind(0.4) == [("a4", 1, "improve", "a2")]
+
+
+def test_how_far_behind_a_trace_is_lost_is_a_setting() -> None:
+    assert behind(0.69, restart=1.0) == [("a4", 1, "improve", "a1")]
+    assert behind(5.0, restart=0.0) == [("a4", 1, "improve", "a2")]
+
+
+def test_where_traces_see_nothing_of_each_other_none_takes_over_anothers_solution() -> None:
+    assert behind(5.0, parents=0) == [("a4", 1, "improve", "a2")]
+
+
+def test_runs_that_began_before_there_were_restarts_go_on_without() -> None:
+    assert behind(5.0, pinned=False) == [("a4", 1, "improve", "a2")]
+
+
+def test_a_lost_trace_is_no_longer_lost_once_a_step_from_there_was_accepted() -> None:
+    run = searching(traces=2, capacity=1, pinned=True)
+    accept(run, "a1", 0.5, se=0.1)
+    accept(run, "a2", 0.9, se=0.1)
+    run.say(AttemptRejected("a3"))
+    accept(run, "a4", 0.45, se=0.1)
+    assert planned([run.last(StepPlanned)]) == [("a5", 0, "improve", "a1")]
+    run.say(AttemptRejected("a5"))
+    assert planned([run.last(StepPlanned)]) == [("a6", 1, "improve", "a4")]
 
 
 def test_nothing_is_planned_after_the_end_of_planning() -> None:
