@@ -20,6 +20,10 @@ from gome.kernel.errors import Forbidden, GomeError, LogUnreachable
 IMPORTED_API = "gome.api"
 """Prefix of the JetStream API in accounts that import single calls of it (`gome.kernel.permissions`)."""
 
+IN_PROCESS = 10158
+"""Error code: a cluster is still taking an earlier copy of the same message, or has dropped it with a leader and will
+remember its id all the same, which keeps every later copy with that id out."""
+
 
 @functools.cache
 def _field(name: str) -> bytes:

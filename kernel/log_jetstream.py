@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gome.events import Draft, Head, RecordError, Sealed, follows, seal, unseal
-from gome.kernel.answers import ApiError, Unanswered, headers_size, parse
+from gome.kernel.answers import IN_PROCESS, ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
@@ -130,6 +130,10 @@ class JetStreamLog:
                 if error.code == 0 and error.status == 503:
                     # Nobody listens on the subject: JetStream is starting, or the stream is gone.
                     self._prepared = False
+                elif error.code == IN_PROCESS:
+                    # Either copy may land, and of two on one head the compare-and-swap takes one.
+                    sent = True
+                    headers.pop("Nats-Msg-Id", None)
                 elif error.code not in _WRONG_LAST:
                     raise LogUnreachable(f"{self.name} refuses a record of run {draft.run}: {error}") from error
                 reason: LogUnreachable | ApiError = error

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from gome.kernel.answers import ApiError, Message, Unanswered, parse
+from gome.kernel.answers import IN_PROCESS, ApiError, Message, Unanswered, parse
 from gome.kernel.errors import Forbidden, LogUnreachable
 from gome.kernel.log_checks import check_name
 from gome.kernel.queue import REMEMBERED, Slots, WorkItem
@@ -81,16 +81,21 @@ class WorkQueue:
         payload = msgspec.json.encode(_Hint(run, intent, tenant))
         loop = asyncio.get_running_loop()
         until = loop.time() + self._connection.patience
+        headers = {"Nats-Msg-Id": f"{tenant}.{run}.{intent}"}
         while True:
             try:
                 await self._prepare(role)
-                parse(await self._connection.request(subject, payload, {"Nats-Msg-Id": f"{tenant}.{run}.{intent}"}))
+                parse(await self._connection.request(subject, payload, headers))
                 return
             except Unanswered:
                 # Publishing it twice is the same as once.
                 if loop.time() >= until:
                     raise
             except ApiError as error:
+                if error.code == IN_PROCESS and headers:
+                    # A hint that lies there twice costs a look at the log, one that is missing a run its worker.
+                    headers = {}
+                    continue
                 if error.status != 503 or loop.time() >= until:
                     raise LogUnreachable(f"the work queue at {self._connection.where} refuses: {error}") from error
                 # Nobody listens on the subject: the server started anew, without the stream.

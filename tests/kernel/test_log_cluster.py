@@ -168,20 +168,21 @@ async def test_killing_the_leader_in_the_middle_of_appends_loses_nothing_that_wa
 
         watch = a_connection(cluster.url, timeout=2.0, patience=30.0)
         await JetStreamLog(watch, stream="killed", prefix="k.ev", replicas=3).head("r0")
-        writers = [asyncio.create_task(write(f"r{i}")) for i in range(4)]
-        for _ in range(3):
-            before = sum(map(len, acknowledged.values()))
-            async with asyncio.timeout(60):
-                while sum(map(len, acknowledged.values())) < before + 50:
-                    await asyncio.sleep(0.01)
-                victim = await leader(cluster, watch, "killed")
-                victim.kill()
+        async with asyncio.TaskGroup() as writers:
+            for number in range(4):
+                writers.create_task(write(f"r{number}"))
+            for _ in range(3):
                 before = sum(map(len, acknowledged.values()))
-                while sum(map(len, acknowledged.values())) < before + 50:
-                    await asyncio.sleep(0.01)
-            await victim.start()
-        enough.set()
-        await asyncio.wait_for(asyncio.gather(*writers), 60)
+                async with asyncio.timeout(60):
+                    while sum(map(len, acknowledged.values())) < before + 50:
+                        await asyncio.sleep(0.01)
+                    victim = await leader(cluster, watch, "killed")
+                    victim.kill()
+                    before = sum(map(len, acknowledged.values()))
+                    while sum(map(len, acknowledged.values())) < before + 50:
+                        await asyncio.sleep(0.01)
+                await victim.start()
+            enough.set()
         await watch.close()
         # Asked through every server: what was acknowledged is there, once, in order, and nothing else is.
         for server in cluster.servers:
