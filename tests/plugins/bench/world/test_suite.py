@@ -74,12 +74,27 @@ def test_held_out_tasks_are_played_only_when_asked_for(tmp_path: Path) -> None:
         (TEXT.replace("leaf = 60", "ames = 60"), "both dev and held-out"),
         (TEXT.replace("seeds = [1, 2]", "seeds = []"), "nothing to play"),
         (TEXT.replace("steps", "stepps"), "stepps"),
+        (TEXT.replace('search = ["x", "y"]', "search = []"), "search has no values"),
+        (TEXT.replace('search = ["x", "y"]', 'search = ["x", "x"]'), "search: a value stands there twice"),
+        (TEXT.replace("seeds = [1, 2]", "seeds = [1, 1]"), "seeds: a value stands there twice"),
         ("name = ", "is no suite"),
     ],
 )
 def test_a_suite_that_is_none_is_refused_with_the_reason(tmp_path: Path, text: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         read_suite(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("traces", ["0", "'x'"])
+def test_a_level_with_no_number_of_traces_is_refused(tmp_path: Path, traces: str) -> None:
+    arms = f"[factors.arm]\nmany = {{ traces = {traces} }}\n[labels]"
+    with pytest.raises(UsageError, match="traces: 1 to 1000 are wanted"):
+        cells(read_suite(written(tmp_path, TEXT.replace("[labels]", arms, 1))))
+
+
+def test_a_suite_that_is_run_for_real_is_not_played_and_how_it_is_run_is_said() -> None:
+    with pytest.raises(UsageError, match="smoke is run for real: gome bench smoke"):
+        read_suite("smoke")
 
 
 def test_an_unknown_suite_names_those_that_ship() -> None:
