@@ -127,7 +127,7 @@ def load(
     """Read the settings.
 
     `config` is the file of `--config` (default: gome.toml in `folder`, the working folder, where there is one);
-    `flags` are keys and tables as in the file, None where a flag was not given; `said_by` names who said them where that
+    `flags` are keys and tables as in the file, None where a flag was not given; `said_by` names who said them where it
     is no command line; `sets` are `--set` options; `profiles` finds a profile by name. Raises `UsageError` naming
     source, line and key.
     """
