@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_or_written_is_said_in_a_sentence(made: Maker
         with pytest.raises(UsageError, match=said):
             run("grade", jobs, "--out", tmp_path / "reports")
     jobs.write_text(json.dumps({"competition_id": TITANIC, "submission_path": None}))
-    with pytest.raises(UsageError, match="cannot make the folder .*: Not a directory; name another --out"):
+    with pytest.raises(UsageError, match=r"cannot make the folder .*: Not a directory; name another --out"):
         run("grade", jobs, "--out", jobs / "reports")
     with pytest.raises(UsageError, match=r"cannot write .*s\.csv"):
         run("submission", TITANIC, "--out", tmp_path / "nowhere" / "s.csv")
