@@ -20,11 +20,10 @@ from msgspec import Meta, Struct, field
 from gome.events import Budget
 from gome.kernel.errors import UsageError
 from gome.plugins.bench.commands import PLAYED
-from gome.plugins.bench.suite import SHIPPED as SUITES
+from gome.plugins.bench.suite import SHIPPED, played
 from gome.plugins.bench.table import Split
 from gome.plugins.bench.world.cells import Part
 
-SHIPPED = PLAYED
 RECORDED = Path(__file__).with_name("data")
 """Where the tables lie that were made with the shipped suites."""
 WORLD = RECORDED / "recorded.world"
@@ -78,14 +77,14 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 def read_suite(name: str) -> Suite:
     """A suite by the name of a shipped one or by its file. Raises `UsageError` naming file and reason."""
-    path = Path(name) if name.endswith(".toml") else SHIPPED / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else PLAYED / f"{name}.toml"
     try:
         return msgspec.convert(tomllib.loads(path.read_text()), Suite)
     except FileNotFoundError:
-        if not name.endswith(".toml") and (SUITES / path.name).exists():
+        if not name.endswith(".toml") and (SHIPPED / path.name).exists():
             raise UsageError(f"{name} is run for real: gome bench {name}, without world") from None
-        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.toml")))
-        raise UsageError(f"there is no suite {name!r}; shipped for the recorded world are {shipped}") from None
+        known = ", ".join(played())
+        raise UsageError(f"there is no suite {name!r}; shipped for the recorded world are {known}") from None
     except OSError as error:
         raise UsageError(f"cannot read the suite {path}: {error.strerror or error}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
