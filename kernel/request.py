@@ -113,6 +113,7 @@ def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Sett
     installed = [f.plugin for f in discover() if f.plugin is not None]
     idle = [p for p in installed if p not in plugins and p.name not in {c.name for c in plugins}]
     settings.check_tables([*(p.name for p in (*plugins, *idle)), *TABLES, "performers"])
+    queued(request.settings.get("performers", {}))
     over = overrides(plugins, request.model, request.base_url)
     tables: dict[str, Any] = {}
     for name, struct in (*TABLES.items(), *((p.name, p.settings) for p in plugins)):

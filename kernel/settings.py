@@ -122,16 +122,22 @@ def load(
     environ: Mapping[str, str] | None = None,
     folder: Path | None = None,
     profiles: Callable[[str], Mapping[str, Any]] = find_profile,
+    said_by: str = "",
 ) -> Settings:
     """Read the settings.
 
     `config` is the file of `--config` (default: gome.toml in `folder`, the working folder, where there is one);
-    `flags` are keys and tables as in the file, None where a flag was not given; `sets` are `--set` options; `profiles`
-    finds a profile by name. Raises `UsageError` naming source, line and key.
+    `flags` are keys and tables as in the file, None where a flag was not given; `said_by` names who said them where it
+    is no command line; `sets` are `--set` options; `profiles` finds a profile by name. Raises `UsageError` naming
+    source, line and key.
     """
     environ = os.environ if environ is None else environ
     folder = Path.cwd() if folder is None else folder
-    layers = [_environment(environ, folder), _flags(flags or {}, folder), *(_set(text, folder) for text in sets)]
+    layers = [
+        _environment(environ, folder),
+        _flags(flags or {}, folder, said_by),
+        *(_set(text, folder) for text in sets),
+    ]
     if config is not None or (folder / FILE).exists():
         layers.insert(0, _file(config or folder / FILE))
     values: dict[Key, Any] = {}
@@ -183,9 +189,11 @@ def _environment(environ: Mapping[str, str], folder: Path) -> _Layer:
     return _Layer(given, {key: Origin(f"variable {KEYS[key[0]]}") for key in given}, folder)
 
 
-def _flags(flags: Mapping[str, Any], folder: Path) -> _Layer:
+def _flags(flags: Mapping[str, Any], folder: Path, said_by: str) -> _Layer:
     given = {key: value for key, value in flat(flags).items() if value is not None}
-    names = {key: f"--{key[0].replace('_', '-')}" if len(key) == 1 else "command line" for key in given}
+    names = {
+        key: said_by or f"--{key[0].replace('_', '-')}" if len(key) == 1 else said_by or "command line" for key in given
+    }
     return _Layer(given, {key: Origin(names[key]) for key in given}, folder)
 
 

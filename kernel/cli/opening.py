@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +30,16 @@ nats_option = click.option(
     "--nats", default="", metavar="URL", help="Use this NATS server instead of the embedded one."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Lines for machines.")
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range, infinite ones and NaN left out: the latter lies in no range, and in every one of click's."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no finite number", param, ctx)
+        return found
 
 
 def over_run(function: Function) -> Function:

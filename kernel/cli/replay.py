@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gome.kernel.cli.opening import complete, hidden_of, known_types, must_exist, over_run, reading
+from gome.kernel.cli.opening import FiniteRange, complete, hidden_of, known_types, must_exist, over_run, reading
 from gome.kernel.cli.output import duration, emit, say
 from gome.kernel.errors import UsageError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--at", "moment", default="", metavar="TIME", help="As it stood after so much active time: 30s, 2m.")
 @click.option(
     "--speed",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="X",
     help="Step by step, X times as fast as it happened; 0: without waiting.",
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gome.kernel.cli.opening import FiniteRange
 from gome.kernel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ GRACE = 30.0
 @click.option("--home", default="", metavar="DIR", help="This service's own folder (default $GOME_HOME or .gome).")
 @click.option(
     "--grace",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=GRACE,
     show_default=True,
     metavar="SECONDS",
@@ -66,6 +67,7 @@ def serve(
 
     from gome.kernel.diagnostics import configure
     from gome.kernel.profiles import find_profile
+    from gome.kernel.service.requests import check_settings
     from gome.kernel.service.tenants import alone, digest, load_tenants
     from gome.kernel.service.tenants import new_token as drawn
     from gome.kernel.settings import load
@@ -81,6 +83,7 @@ def serve(
     if http:
         import_module("gome.kernel.service.http")  # before anything begins: it may not be installed
     who = load_tenants(tenants) if tenants else alone(settings.tenant)
+    check_settings(settings)
     configure(settings.log_level)
     settings.export_secrets()
     anyio.run(_serve, settings, who, capacity or settings.capacity, _place(http), grace)

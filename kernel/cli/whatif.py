@@ -110,6 +110,11 @@ def _print(run: str, name: str, found: list[Point], at: int | None) -> None:
         if not point.would:
             print(f"  {name} would {_nothing(point)}")
         return
+    if not found:
+        print(
+            f"nobody has planned a step in {run}, so there is nothing that {name} could have picked (`gome show {run}`)"
+        )
+        return
     rows = []
     for point in found:
         why = "; ".join(s.reason for s in point.would) or _nothing(point)

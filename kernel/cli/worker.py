@@ -9,6 +9,7 @@ import sys
 import anyio
 import click
 
+from gome.kernel.cli.opening import FiniteRange
 from gome.kernel.connect import Connection, connect
 from gome.kernel.diagnostics import configure
 from gome.kernel.discovery import RUN_ROLES
@@ -25,7 +26,7 @@ from gome.kernel.worker import GRACE, Worker
 @click.option("--home", default="", metavar="DIR", help="This worker's own folder (default $GOME_HOME or .gome).")
 @click.option(
     "--grace",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=GRACE,
     show_default=True,
     metavar="SECONDS",
@@ -43,7 +44,7 @@ def worker(roles: str, capacity: int | None, nats: str, artifacts: str, home: st
     lease has run out (30 s; the driver's setting `lease`).
     """
     names = [r.strip() for r in roles.split(",") if r.strip()]
-    for name in names:
+    for name in names or [""]:
         if name not in RUN_ROLES:
             raise UsageError(f"there is no role {name!r}; roles are {', '.join(RUN_ROLES)}")
     given = {"nats": nats, "artifacts": artifacts, "home": home, "capacity": capacity}

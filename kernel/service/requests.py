@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from gome.kernel.discovery import choose, discover
+from gome.kernel.discovery import OPTIONAL_ROLES, RUN_ROLES, choose, discover
 from gome.kernel.profiles import find_profile
-from gome.kernel.request import DEFAULT_PROFILE, Request
+from gome.kernel.request import DEFAULT_PROFILE, Request, resolve_settings
 from gome.kernel.service.problems import Refused
-from gome.kernel.service.submission import Exact, Submission, Submitted
+from gome.kernel.service.submission import Exact, Submission, Submitted, unknown_limits
 from gome.kernel.service.tenants import ALL, Tenant
 from gome.kernel.settings import Settings, load
 from gome.kernel.tasks import TaskOptions, find, sources
@@ -31,9 +31,12 @@ def decode(body: bytes) -> Submission:
     if len(body) > LIMIT:
         raise Refused(413, f"a submission may have {LIMIT:,} bytes, and this one has {len(body):,}")
     try:
-        return msgspec.json.decode(body, type=Submission)
+        submission = msgspec.json.decode(body, type=Submission)
     except msgspec.DecodeError as error:
-        raise Refused(422, f"this is no submission: {str(error)[:1].lower()}{str(error)[1:]}") from None
+        raise Refused(422, f"this is no submission: {error}") from None
+    if wrong := unknown_limits(msgspec.json.decode(body).get("budget")):
+        raise Refused(422, f"this is no submission: {wrong}")
+    return submission
 
 
 def check(submission: Submission, tenant: Tenant, settings: Settings) -> None:
@@ -46,9 +49,22 @@ def check(submission: Submission, tenant: Tenant, settings: Settings) -> None:
     known = {name for source in sources() for name, _ in source.names()}
     if submission.task not in known and submission.task not in tenant.tasks and ALL not in tenant.tasks:
         raise Refused(422, f"there is no task {submission.task!r} for tenant {tenant.name}; name one of `gome tasks`")
+    for role in submission.roles:
+        if role not in (*RUN_ROLES, *OPTIONAL_ROLES):
+            raise Refused(422, f"there is no role {role!r}; roles are {', '.join((*RUN_ROLES, *OPTIONAL_ROLES))}")
     find(submission.task)
-    request, _ = request_of(Submitted("checked", tenant.name, 0.0, submission), settings)
-    choose(discover(), request.named)
+    request, mine = request_of(Submitted("checked", tenant.name, 0.0, submission), settings)
+    resolve_settings(choose(discover(), request.named), request, mine)
+
+
+def check_settings(settings: Settings) -> None:
+    """Refuse settings of a service that no run could begin with, whatever a client asks for: before it offers itself.
+    Raises `UsageError`, `PluginError`."""
+    plugins = choose(discover(), settings.roles)
+    model = "any" if any(plugin.role == "completion" for plugin in plugins) else ""  # which one a client may say
+    request = Request(spec="", named=settings.roles, settings=settings.plugins, model=model)
+    # Without origins: a plugin that takes no part by default may have settings here for clients that name it.
+    resolve_settings(plugins, request, replace(settings, origins={}))
 
 
 def _allowed(tables: tuple[str, ...]) -> str:

@@ -10,7 +10,7 @@ import hashlib
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from gome.events import Budget
 from gome.kernel.request import DEFAULT_SECONDS
@@ -108,6 +108,14 @@ class Entry(Struct, frozen=True):
     submitted: Submitted
     ended: Ended | None
     position: int
+
+
+def unknown_limits(budget: Any) -> str:
+    """What is wrong with the names of a budget that somebody wrote; "" for none. Events forgive fields that they do not
+    know; a limit that nobody keeps must not be taken for one."""
+    known = [f.name for f in structs.fields(Budget)]
+    names = [name for name in budget if name not in known] if isinstance(budget, dict) else []
+    return f"budget.{names[0]}: there is no such limit; there are {', '.join(known)}" if names else ""
 
 
 def run_of(tenant: str, nonce: str) -> str:

@@ -24,7 +24,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -33,6 +33,7 @@ from gome.events import Budget
 from gome.kernel.errors import UsageError
 from gome.kernel.log_checks import check_name
 from gome.kernel.service.problems import Refused
+from gome.kernel.service.submission import unknown_limits
 from gome.kernel.settings_file import parse, read
 
 ALL = "*"
@@ -61,7 +62,7 @@ class Tenant(Struct, frozen=True, forbid_unknown_fields=True):
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     nats: Literal["token", "subject"] = "token"
-    tenants: dict[str, Tenant] = field(default_factory=dict)
+    tenants: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,9 +124,24 @@ def load_tenants(path: Path) -> Tenants:
         raise UsageError(f"{path}: there is no tenant in it; write a table [tenants.NAME]")
     named: dict[str, Tenant] = {}
     owners: dict[str, str] = {}
-    for name, tenant in found.tenants.items():
+    for name, table in found.tenants.items():
+        tenant = _tenant(table, f"{path}: tenants.{name}")
         named[check_name("tenant", name)] = msgspec.structs.replace(tenant, name=name)
         for token in tenant.tokens:
             if owners.setdefault(token, name) != name:
                 raise UsageError(f"{path}: tenants {owners[token]} and {name} have the same token; give each its own")
     return Tenants(named, subjects=found.nats == "subject")
+
+
+def _tenant(table: Mapping[str, Any], where: str) -> Tenant:
+    try:
+        tenant = msgspec.convert(table, Tenant)
+    except msgspec.ValidationError as error:
+        hint = "; `gome serve --new-token` prints a token and its digest" if "tokens" in str(error) else ""
+        raise UsageError(f"{where}: {error}{hint}") from None
+    if wrong := unknown_limits(table.get("budget")):
+        raise UsageError(f"{where}.{wrong}")
+    for limit in tenant.budget.__struct_fields__:
+        if (allowed := getattr(tenant.budget, limit)) is not None and not allowed > 0:
+            raise UsageError(f"{where}.budget.{limit}: a number above 0 is wanted, not {allowed:g}")
+    return tenant

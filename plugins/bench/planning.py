@@ -133,7 +133,7 @@ def _loaded(
     if suite.traces is not None:
         flags.setdefault("traces", suite.traces)
     flags["home"] = str(settings.home)
-    return load(flags=flags, sets=sets)
+    return load(flags=flags, sets=sets, said_by="what the suite sets")
 
 
 def _treatment(

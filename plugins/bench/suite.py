@@ -7,6 +7,7 @@ come of it is in `cells`; what the settings mean is checked in `planning`, when 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,10 @@ from gome.plugins.bench.commands import PLAYED
 from gome.plugins.bench.table import CURRENCIES, Split
 
 Currency = Literal["seconds", "executions", "completions", "tokens", "money", "steps", "execution_seconds"]
+TIMES = ("seconds", "execution_seconds")
+"""Currencies whose amounts may have units."""
+WHOLE = ("steps", "executions", "completions", "tokens")
+"""Currencies that are counted."""
 SHIPPED = Path(__file__).with_name("suites")
 """Where the suites lie that ship."""
 _TABLE = "suite"
@@ -110,8 +115,7 @@ class Suite(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def run_budget(self) -> Budget:
         """The budget of every run."""
         given = {**self.budget.limits, self.budget.currency: self.budget.amount}
-        whole = ("steps", "executions", "completions", "tokens")
-        return convert({name: int(value) if name in whole else float(value) for name, value in given.items()}, Budget)
+        return convert({name: int(value) if name in WHOLE else float(value) for name, value in given.items()}, Budget)
 
     def factor_levels(self) -> dict[str, dict[str, dict[str, Any]]]:
         """The settings of each level of each factor."""
@@ -150,6 +154,8 @@ def read_suite(spec: str) -> Suite:
     known = shipped()
     path = Path(spec)
     if path.suffix != ".toml":
+        if spec in played():
+            raise UsageError(f"{spec} is played in the recorded world: gome bench {spec}, without run")
         if spec not in known:
             names = [*known, *played()]
             near = difflib.get_close_matches(spec, names, n=1)
@@ -163,7 +169,10 @@ def suite_of(text: str, source: str, *, folder: Path | None = None) -> Suite:
     """The suite that a text says. Tables and folders that tasks name are looked for in `folder` first. Raises
     `UsageError`."""
     table = parse(text, source)
+    if "statistic" in table:
+        raise UsageError(f"{source} is a suite of the recorded world: gome bench world {source}")
     origins = {f"{_TABLE}.{dotted(key)}": Origin(source, key, text) for key in flat(table)}
+    origins[_TABLE] = Origin(source)
     table.setdefault("name", Path(source).stem)
     for name, kind in (("tasks", TaskChoice), ("dev", TaskChoice), ("held_out", TaskChoice)):
         _entries(table, name, "spec", kind, source)
@@ -197,13 +206,27 @@ def _limits(budget: dict[str, Any], source: str) -> None:
     currency = budget.get("currency", "")
     if currency not in CURRENCIES:
         raise unknown(f"budget.currency.{currency}", CURRENCIES, Origin(source), "that is no currency of a budget")
-    for name, value in budget.get("limits", {}).items() if isinstance(budget.get("limits"), dict) else ():
+    limits = budget.get("limits", {})
+    for name in limits if isinstance(limits, dict) else ():
         if name not in {f.name for f in names}:
             raise unknown(f"budget.limits.{name}", [f"budget.limits.{f.name}" for f in names], Origin(source))
-        if isinstance(value, str):
-            budget["limits"][name] = value = seconds(value)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise UsageError(f"{source}: budget.limits.{name}: a number above 0 is wanted, not {value!r}")
+        limits[name] = _amount(limits[name], name, f"{source}: budget.limits.{name}")
+    if "amount" in budget:
+        budget["amount"] = _amount(budget["amount"], currency, f"{source}: budget.amount")
+
+
+def _amount(value: Any, currency: str, where: str) -> float:
+    """An amount of a currency; seconds may have units. Raises `UsageError`, for a part of a step, too."""
+    if isinstance(value, str) and currency in TIMES:
+        try:
+            value = seconds(value)
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise UsageError(f"{where}: a number above 0 is wanted, not {value!r}")
+    if currency in WHOLE and value != int(value):
+        raise UsageError(f"{where}: a whole number of {currency} is wanted, not {value!r}")
+    return float(value)
 
 
 def _check(suite: Suite, source: str) -> None:
@@ -221,7 +244,7 @@ def _check(suite: Suite, source: str) -> None:
     ]
     for name, values in lists:
         seen = list(values)
-        if twice := next((v for v in seen if seen.count(v) > 1), None):
+        for twice in (v for v in seen if seen.count(v) > 1):  # which may be 0, or ""
             shown = twice.spec if isinstance(twice, TaskChoice) else twice
             raise UsageError(f"{source}: {name}: {shown} stands there twice; each cell runs once")
     for name in ("searches", "reasoners", "profiles", "seeds"):
@@ -231,12 +254,15 @@ def _check(suite: Suite, source: str) -> None:
         raise UsageError(f"{source}: budget.limits names {suite.budget.currency}, whose limit is the amount")
     for factor, table in suite.factors.items():
         short = set(table) == {"key", "levels"}
-        whole = isinstance(table.get("levels"), list) and table.get("key") if short else bool(table)
+        keyed = isinstance(table.get("key"), str) and isinstance(table.get("levels"), list)
+        whole = keyed and table["key"] and table["levels"] if short else bool(table)
         if not whole or (not short and not all(isinstance(level, Mapping) for level in table.values())):
             raise UsageError(
                 f'{source}: factors.{factor}: write key and levels (key = "guard.enabled", levels = [true, false]), '
                 "or a table of settings for each level"
             )
+        if short and len(_levels(table)) < len(table["levels"]):
+            raise UsageError(f"{source}: factors.{factor}: a level stands there twice; each cell runs once")
 
 
 def _placed(task: TaskChoice, folder: Path) -> TaskChoice:

@@ -109,6 +109,13 @@ def decode(data: bytes, source: str = "the table") -> list[Row]:
     return found
 
 
+def check_place(path: Path) -> None:
+    """Raise `UsageError` where no table can be written to `path`: for another ending, or no folder to write in."""
+    _ending(path)
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {path}: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
+
+
 def write_table(path: Path, rows: Sequence[Row]) -> None:
     """Write a table: Parquet for `.parquet`, JSON lines for `.jsonl`. Raises `UsageError` for another ending, where
     pyarrow is missing, and where the file cannot be written."""

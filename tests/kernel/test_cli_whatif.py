@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gome.kernel.cli.whatif import _print
 from tests.kernel.test_cli_runs import Gome, gome, home
 
 __all__ = ["gome", "home"]
@@ -58,3 +59,10 @@ def test_what_means_nothing_is_refused_with_a_way_out(gome: Gome, arguments: tup
     ended = gome("whatif", *arguments)
     assert ended.code == 2 or "called aid" in said
     assert said in ended.err and "Traceback" not in ended.err
+
+
+def test_a_run_without_a_planned_step_is_said_to_have_none(capsys: pytest.CaptureFixture[str]) -> None:
+    _print("young", "aide", [], None)
+    assert (
+        "nobody has planned a step in young, so there is nothing that aide could have picked" in capsys.readouterr().out
+    )

@@ -299,3 +299,17 @@ async def test_a_worker_keeps_what_takes_longer_than_a_lease(
         assert item.deliveries == 1 and not other._held
         slow.may_end.set()
         assert (await result(connection, "r", intent)).ok
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [(("--roles", " , "), "there is no role ''"), (("--roles", "runner", "--grace", "nan"), "nan is no finite number")],
+)
+def test_a_worker_that_would_do_nothing_or_never_end_is_refused(
+    capsys: pytest.CaptureFixture[str], flags: tuple[str, ...], says: str
+) -> None:
+    from gome.kernel.cli import main
+
+    with pytest.raises(SystemExit) as ended:
+        main(["worker", *flags])
+    assert ended.value.code == 2 and says in capsys.readouterr().err

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from gome.kernel.cli.opening import FiniteRange
 from gome.kernel.errors import UsageError
 
 PACKAGES = ("gome.events", "gome.kernel", "gome.plugins")
@@ -133,9 +134,7 @@ def write(
 
 @click.command("mle-bench-agent")
 @click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
-@click.option(
-    "--hours", type=click.FloatRange(0.25), default=SECONDS / 3600, metavar="H", help="Hours per competition."
-)
+@click.option("--hours", type=FiniteRange(0.25), default=SECONDS / 3600, metavar="H", help="Hours per competition.")
 @click.option("--model", default="", metavar="NAME", help="Also an agent DIR/model whose reasoner asks this model.")
 @click.option("--base-url", default="", metavar="URL", help="Where it is asked, as seen from the container.")
 @click.option(
@@ -152,7 +151,10 @@ def agent(folder: Path, hours: float, model: str, base_url: str, key_variable: s
     """
     if base_url and not model:
         raise UsageError("--base-url says where --model is asked; name the model, too")
-    ids = write(folder, seconds=int(hours * 3600), model=model, base_url=base_url, key=key_variable)
+    try:
+        ids = write(folder, seconds=int(hours * 3600), model=model, base_url=base_url, key=key_variable)
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror or error}; name another folder") from error
     click.echo(f"wrote {folder} with the agents {', '.join(ids)}")
     click.echo(
         f"next: build the image {folder.resolve().name} in mle-bench, then python run_agent.py --agent-id {ids[0]} …"

@@ -23,7 +23,7 @@ from gome.plugins.bench.report.gaps import (
 )
 from gome.plugins.bench.report.paired import Paired, paired
 from gome.plugins.bench.report.results import Standing, TaskResult, standings, task_results
-from gome.plugins.bench.report.scale import Names, Scale, place
+from gome.plugins.bench.report.scale import Names, Scale, place, promoted
 from gome.plugins.bench.report.selection import SelectionLoss, selection
 from gome.plugins.bench.table import Row
 
@@ -71,6 +71,7 @@ class BenchReport(Struct, frozen=True):
 
 def build(rows: Sequence[Row], unfinished: Sequence[str] = ()) -> BenchReport:
     """The report on rows, whatever their order."""
+    rows = promoted(rows)
     parts = [name for name in ("dev", "", "held-out") if any(r.split == name for r in rows)]
     made = [_part(name or "all", [r for r in rows if r.split == name]) for name in parts]
     return BenchReport(provenance(rows), tuple(unfinished), tuple(held_out(rows)), tuple(made))

@@ -60,7 +60,7 @@ def bounds(e: Estimate, *, flip: bool = False) -> str:
     if e.low is None or e.high is None:
         return ""
     low, high = (-e.high, -e.low) if flip else (e.low, e.high)
-    return f" [{low:.3f}, {high:.3f}]"
+    return f" [{low:z.3f}, {high:z.3f}]"
 
 
 def _doubts(

@@ -390,4 +390,10 @@ def draw(report: BenchReport, path: Path, name: str | None = None, part: str | N
             if (figure := picture.draw(chosen, looks.FILE)) is not None:
                 looks.save(figure, path)
                 return picture.title
-    raise UsageError(f"there is nothing to draw as {name or 'standing'} here: {chosen.crossover.missing or 'no share'}")
+    why = {
+        "crossover": chosen.crossover.missing,
+        "differences": "no two searches met on a task, split and seed",
+        "wins": "no two searches met on a task, split and seed",
+        "effects": "fewer than two factors vary",
+    }.get(name or "", "no run has a share of the way")
+    raise UsageError(f"there is nothing to draw as {name or 'standing'} here: {why}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gome.kernel.archive import place_of
+from gome.kernel.archive import Archive, place_of
 from gome.kernel.cli.opening import reading, whole
 from gome.kernel.errors import UsageError
 from gome.plugins.bench.reading import Recorded, begun, recorded
@@ -31,7 +31,11 @@ async def gather(subjects: Sequence[str], nats: str = "") -> tuple[list[Row], li
             async with whole(subject) as connection:
                 benches = [run for run in await connection.log.runs() if await begun(connection, run)]
                 if not benches:
-                    raise UsageError(f"{subject} holds no bench; `gome show {subject}` shows what it holds")
+                    with Archive(place[0]) as archive:
+                        damage = (
+                            f" that can be read, for it is damaged ({archive.problems[0]})" if archive.problems else ""
+                        )
+                    raise UsageError(f"{subject} holds no bench{damage}; `gome show {subject}` shows what it holds")
                 for bench in benches:
                     await _take(connection, bench, found, left)
         else:

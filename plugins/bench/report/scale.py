@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from gome.plugins.bench.table import Row
@@ -84,6 +85,34 @@ class Scale(Struct, frozen=True):
     def better(self, score: float, than: float) -> float:
         """By how much a score is better than another, in units of the metric."""
         return score - than if self.greater_is_better else than - score
+
+
+def promoted(rows: Sequence[Row]) -> list[Row]:
+    """Rows in which variants of a search are searches of their own. A suite may vary one search by a factor that has a
+    level called like the search: that level is the search as it is, every other one stands beside it as it would under
+    a name of its own, so that it is compared with it."""
+    suites: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        suites[row.suite].append(row)
+    factor = {suite: _variants(found) for suite, found in suites.items()}
+    return [_named(row, factor[row.suite]) for row in rows]
+
+
+def _variants(rows: Sequence[Row]) -> str:
+    """The factor whose levels are variants of the only search of a suite; "" where there is none."""
+    if len({row.search for row in rows}) > 1:
+        return ""
+    search, names = rows[0].search, sorted({name for row in rows for name in row.factors})
+    return next(
+        (n for n in names if search in {r.factors.get(n) for r in rows} and all(n in r.factors for r in rows)), ""
+    )
+
+
+def _named(row: Row, factor: str) -> Row:
+    if not factor:
+        return row
+    rest = {name: level for name, level in row.factors.items() if name != factor}
+    return msgspec.structs.replace(row, search=shown(row.factors[factor]), factors=rest)
 
 
 def arm_of(row: Row) -> Arm:

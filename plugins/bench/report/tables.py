@@ -31,7 +31,7 @@ class Table(Struct, frozen=True):
 
 def number(value: float | None, form: str = ".3f") -> str:
     """A figure, or a dash."""
-    return NONE if value is None else f"{value:{form}}"
+    return NONE if value is None else f"{value:z{form}}"  # z: what rounds to nought has no sign
 
 
 def error(e: Estimate, form: str = ".3f") -> str:
@@ -41,7 +41,7 @@ def error(e: Estimate, form: str = ".3f") -> str:
 
 def bounds(e: Estimate | Bounded, form: str = ".3f") -> str:
     """The 95 % interval."""
-    return NONE if e.low is None or e.high is None else f"[{e.low:{form}}, {e.high:{form}}]"
+    return NONE if e.low is None or e.high is None else f"[{e.low:z{form}}, {e.high:z{form}}]"
 
 
 def opening(report: BenchReport) -> Iterator[Table]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from msgspec import Struct
 from gome.events import ROOT, Budget, RunStarted, Sealed, Task, digest_of, event_id
 from gome.kernel.appender import TENANT, Scribe
 from gome.kernel.connect import Connection
-from gome.kernel.discovery import OPTIONAL_ROLES, RUN_ROLES, choose, codec_for, discover, pin
+from gome.kernel.discovery import OPTIONAL_ROLES, RUN_ROLES, Found, choose, codec_for, discover, pin
 from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.replay import Verdict, Verifier
 from gome.kernel.request import DEFAULT_PROFILE, Request, environment, prepare, resolve_settings, task_with_artifacts
-from gome.kernel.settings import load
+from gome.kernel.settings import Settings, load
 from gome.kernel.spool import Spool
 from gome.kernel.state import RunState
 from gome.kernel.tasks import TaskOptions
@@ -58,6 +59,15 @@ def surroundings() -> dict[str, str]:
     return {name: version for name, version in environment().items() if name in INFLUENTIAL}
 
 
+def resolved(part: Part, found: Iterable[Found], home: Path) -> tuple[Settings, list[Plugin], dict[str, Any]]:
+    """The settings of a part, its plugins and their tables. Raises `UsageError` and `PluginError`."""
+    given = {"home": str(home), **part.settings}
+    settings = load(flags=given, environ={}, folder=home, said_by="what the suite sets")
+    plugins = choose(found, settings.roles, extra=["baseline"])
+    request = Request(spec=part.task, named=settings.roles, settings=settings.plugins)
+    return settings, plugins, resolve_settings(plugins, request, settings)
+
+
 @dataclass
 class Stage:
     """Where parts are played: a store, the hands that fill it, and a home folder for what programs leave."""
@@ -81,10 +91,7 @@ class Stage:
 
     async def begin(self, part: Part) -> Player:
         """A run that has been started and where nothing has been decided yet."""
-        settings = load(flags={"home": str(self.home), **part.settings}, environ={}, folder=self.home)
-        plugins = choose(self._found, settings.roles, extra=["baseline"])
-        request = Request(spec=part.task, named=settings.roles, settings=settings.plugins)
-        tables = resolve_settings(plugins, request, settings)
+        settings, plugins, tables = resolved(part, self._found, self.home)
         started = RunStarted(
             task=self.task(part.task, part.split_seed),
             seed=part.seed,
@@ -113,7 +120,11 @@ class Stage:
         if known is not None and (not self.live or self.hands.artifacts.has(known.train.digest)):
             return known
         if not self.live:
-            raise Missing(f"the world does not hold task {name} with split seed {split_seed}")
+            held = ", ".join(f"{name} ({seed})" for name, seed in sorted(self.store.subjects)) or "none"
+            raise Missing(
+                f"the world does not hold task {name} with split seed {split_seed}; it holds {held}. Without --world "
+                "and --recorded what is missing is executed"
+            )
         request = Request(spec=name, options=TaskOptions(split_seed=split_seed or None))
         prepared, findings = prepare(request, self.home)
         try:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from gome.kernel.errors import UsageError
+from gome.kernel.errors import PluginError, UsageError
+
+if TYPE_CHECKING:
+    from gome.plugins.bench.world.suite import Cell
 
 
 @click.command("world", epilog="Then: gome report TABLE.jsonl")
@@ -33,7 +36,7 @@ def world(**flags: Any) -> None:
     Without --world, what no run has asked for before is executed here and kept under the home folder.
     """
     from gome.kernel.settings import load
-    from gome.plugins.bench.table import write_table
+    from gome.plugins.bench.table import check_place, write_table
     from gome.plugins.bench.world.measuring import referenced
     from gome.plugins.bench.world.suite import WORLD, cells, read_suite
     from gome.plugins.bench.world.troupe import Place, Played, play_all
@@ -43,15 +46,18 @@ def world(**flags: Any) -> None:
     wanted = cells(suite, splits)
     if not wanted:
         raise UsageError(f"suite {suite.name} has no {flags['split']} tasks")
+    if flags["recorded"]:
+        flags["world"] = flags["world"] or WORLD
+    if flags["world"] and flags["write"]:
+        raise UsageError("what is played from a file executes nothing, so there is nothing new to --write")
+    if flags["table"]:
+        check_place(flags["table"])
+    check(wanted)
     seconds = sum(cell.part.budget.seconds or 0.0 for cell in wanted)
     said = f"{suite.name}: {len(wanted)} runs, at most {seconds * suite.slots:.0f} CPU seconds if nothing is recorded"
     print(said, file=sys.stderr)
     if flags["dry_run"]:
         return
-    if flags["recorded"]:
-        flags["world"] = WORLD
-    if flags["world"] and flags["write"]:
-        raise UsageError("what is played from a file executes nothing, so there is nothing new to --write")
     place = Place(file=str(flags["world"])) if flags["world"] else Place(home=str(load().home))
     rows, keys, performed = [], set[str](), 0
     played: Played
@@ -72,6 +78,21 @@ def world(**flags: Any) -> None:
     print(f"{len(keys)} different answers; {performed} times one was missing and was performed", file=sys.stderr)
     if flags["table"]:
         print(f"gome report {flags['table']}", file=sys.stderr)
+
+
+def check(wanted: Sequence[Cell]) -> None:
+    """Raise `UsageError` or `PluginError` for settings that mean nothing, naming the cell, before anything plays."""
+    from gome.kernel.discovery import discover
+    from gome.plugins.bench.world.cells import resolved
+
+    found = list(discover())
+    told = {msgspec.json.encode(cell.part.settings, order="sorted"): cell for cell in wanted}
+    for cell in told.values():
+        try:
+            resolved(cell.part, found, Path.cwd())
+        except (UsageError, PluginError) as error:
+            levels = ", ".join(f"{name} {level}" for name, level in cell.factors.items())
+            raise type(error)(f"suite {cell.suite}{', ' + levels if levels else ''}: {error}") from error
 
 
 def _in_order(rows: Sequence[Any], wanted: Sequence[Any]) -> list[Any]:

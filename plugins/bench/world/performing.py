@@ -88,8 +88,8 @@ class Hands:
         if found is None:
             if not self.live:
                 raise Missing(
-                    f"run {run} asks for a {event.type} that the world does not hold; play it with a folder to add to, "
-                    "where the task can be prepared, or with the code that it was recorded with"
+                    f"run {run} asks for a {event.type} that the world does not hold: other settings or other code "
+                    "than it was recorded with; without --world and --recorded what is missing is executed"
                 )
             found = await self._perform(plugin, event, run, started, view, codec, key)
         return found, answered(codec, found, intent)

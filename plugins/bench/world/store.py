@@ -134,8 +134,13 @@ class Store:
             lines = lzma.decompress(path.read_bytes()).splitlines()
             header = msgspec.json.decode(lines[0], type=Header)
             answers = [msgspec.json.decode(line, type=Answer) for line in lines[1:]]
-        except (OSError, lzma.LZMAError, IndexError, msgspec.MsgspecError) as error:
-            raise UsageError(f"{path} is no file of a recorded world: {error}") from error
+        except OSError as error:
+            raise UsageError(f"cannot read the world {path}: {error.strerror or error}") from error
+        except (EOFError, lzma.LZMAError) as error:
+            told = "it is cut short" if path.stat().st_size and "ended before" in str(error) else "it is not xz"
+            raise UsageError(f"{path} is no file of a recorded world, or damaged: {told}") from error
+        except (IndexError, msgspec.MsgspecError) as error:
+            raise UsageError(f"{path} is no file of a recorded world, or damaged: {error}") from error
         if header.format != FORMAT:
             raise UsageError(f"{path} has format {header.format}; this gome reads {FORMAT}")
         if self.folder is not None and header.environment != self.environment:

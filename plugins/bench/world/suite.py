@@ -20,10 +20,10 @@ from msgspec import Meta, Struct, field
 from gome.events import Budget
 from gome.kernel.errors import UsageError
 from gome.plugins.bench.commands import PLAYED
+from gome.plugins.bench.suite import SHIPPED, played
 from gome.plugins.bench.table import Split
 from gome.plugins.bench.world.cells import Part
 
-SHIPPED = PLAYED
 RECORDED = Path(__file__).with_name("data")
 """Where the tables lie that were made with the shipped suites."""
 WORLD = RECORDED / "recorded.world"
@@ -59,6 +59,11 @@ class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"task {both[0]} is both dev and held-out")
         if not (self.dev or self.held_out) or not self.seeds or not self.split_seeds:
             raise ValueError("it names no tasks, no seeds or no split seeds, so there is nothing to play")
+        for name, values in (("seeds", self.seeds), ("split_seeds", self.split_seeds), *self.factors.items()):
+            if not values:
+                raise ValueError(f"{name} has no values, so there is nothing to play")
+            if len({str(value) for value in values}) < len(values):
+                raise ValueError(f"{name}: a value stands there twice; each run is played once")
 
 
 class Cell(Struct, frozen=True, kw_only=True):
@@ -72,24 +77,31 @@ class Cell(Struct, frozen=True, kw_only=True):
 
 def read_suite(name: str) -> Suite:
     """A suite by the name of a shipped one or by its file. Raises `UsageError` naming file and reason."""
-    path = Path(name) if name.endswith(".toml") else SHIPPED / f"{name}.toml"
+    path = Path(name) if name.endswith(".toml") else PLAYED / f"{name}.toml"
     try:
         return msgspec.convert(tomllib.loads(path.read_text()), Suite)
     except FileNotFoundError:
-        shipped = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.toml")))
-        raise UsageError(f"there is no suite {name!r}; shipped for the recorded world are {shipped}") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        if not name.endswith(".toml") and (SHIPPED / path.name).exists():
+            raise UsageError(f"{name} is run for real: gome bench {name}, without world") from None
+        known = ", ".join(played())
+        raise UsageError(f"there is no suite {name!r}; shipped for the recorded world are {known}") from None
+    except OSError as error:
+        raise UsageError(f"cannot read the suite {path}: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
         raise UsageError(f"{path} is no suite of a recorded world: {error}") from error
 
 
 def cells(suite: Suite, splits: tuple[Split, ...] = ("dev", "held-out")) -> list[Cell]:
-    """All cells, those first that others are paired with: by split, split seed, seed and task, then the factors."""
+    """All cells, those first that others are paired with: by split, split seed, seed and task, then the factors. Raises
+    `UsageError` for a level whose `traces` are no number of traces."""
     found = []
     for split in splits:
         tasks = suite.dev if split == "dev" else suite.held_out
         for split_seed, seed, (task, seconds) in itertools.product(suite.split_seeds, suite.seeds, tasks.items()):
             for levels, chosen in _combinations(suite.factors):
                 traces = chosen.pop("traces", suite.traces)
+                if not isinstance(traces, int) or not 1 <= traces <= 1000:
+                    raise UsageError(f"suite {suite.name}: traces: 1 to 1000 are wanted, not {traces!r}")
                 part = Part(
                     task=task,
                     settings=overlaid(suite.settings, chosen),

@@ -109,7 +109,10 @@ def submission(name: str, files: tuple[Path, ...], out: Path, data: Path | None)
 
     one, folder = competition(name), data_folder(data)
     table = competition_submission(one, folder, files) if files else sample_of(one, prepared(one, folder))
-    table.to_csv(out, index=False)
+    try:
+        table.to_csv(out, index=False)
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {error.strerror or error}") from error
     click.echo(f"wrote {out}: {len(table):,} rows, {', '.join(map(str, table.columns[:8]))}")
 
 
@@ -140,8 +143,12 @@ def grade(submission: Path, name: str, out: Path | None, data: Path | None, lead
     if submission.suffix.lower() == ".jsonl":
         if name or out is None:
             raise UsageError("a JSONL names its competitions itself and needs --out DIR for the report")
-        found = grading_report([report(one, path) for one, path in _jobs(submission)])
-        out.mkdir(parents=True, exist_ok=True)
+        jobs = _jobs(submission)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the folder {out}: {error.strerror}; name another --out") from error
+        found = grading_report([report(one, path) for one, path in jobs])
         path = out / file_name()
         path.write_text(text_of(found) + "\n", encoding="utf-8")
         click.echo(text_of({key: value for key, value in found.items() if key != "competition_reports"}))
@@ -153,9 +160,14 @@ def grade(submission: Path, name: str, out: Path | None, data: Path | None, lead
 
 
 def _jobs(path: Path) -> list[tuple[Competition, Path | None]]:
-    """Competition and file of each line; blank lines and comments (`#`, `//`) are skipped."""
+    """Competition and file of each line; blank lines and comments (`#`, `//`) are skipped. Raises `UsageError`, for a
+    file without any, too."""
     jobs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise UsageError(f"{path} is no JSONL of submissions: it is not UTF-8") from None
+    for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith(("#", "//")):
             continue
         try:
@@ -167,6 +179,8 @@ def _jobs(path: Path) -> list[tuple[Competition, Path | None]]:
                 f'{path}, line {number}: not {{"competition_id": "…", "submission_path": "….csv"}} '
                 f"({type(error).__name__}: {error})"
             ) from error
+    if not jobs:
+        raise UsageError(f"{path} names no submission: write a competition_id and a submission_path a line")
     return jobs
 
 

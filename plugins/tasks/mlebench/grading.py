@@ -64,6 +64,8 @@ def _submission(path: Path) -> pd.DataFrame:
         return read_csv(path)
     except pd.errors.EmptyDataError:
         return pd.DataFrame()
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise InvalidSubmission(f"the submission cannot be read as CSV: {error}") from error
 
 
 def leaderboard(one: Competition, folder: Path | None) -> Thresholds:

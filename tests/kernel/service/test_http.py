@@ -170,6 +170,9 @@ def test_tokens_are_nowhere_in_what_a_service_writes(site: Site) -> None:
         (("--http", "127.0.0.1:0"), "--tenants"),
         (("--http", "nowhere", "--tenants", "tenants.toml"), "HOST:PORT"),
         (("--tenants", "missing.toml"), "missing.toml"),
+        (("--set", "guard.sedes=3"), "guard.sedes: there is no such setting; did you mean guard.seeds?"),
+        (("--set", "performers.runner=elsewhere"), "performers.runner=elsewhere means nothing"),
+        (("--grace", "nan"), "nan is no finite number"),
     ],
 )
 def test_a_service_that_cannot_begin_says_why_in_a_line(

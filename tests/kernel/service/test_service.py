@@ -126,6 +126,13 @@ async def test_a_run_is_submitted_once_followed_and_its_result_fetched_over_nats
         ({"task": "no such task", "nonce": "long enough"}, 422, "there is no task"),
         ({"task": "instant", "nonce": "long enough", "roles": {"search": "no-such"}}, 422, "no-such"),
         ({"task": "instant", "nonce": "long enough", "budget": {"steps": -1}}, 422, "allows nothing"),
+        (
+            {"task": "instant", "nonce": "long enough", "budget": {"setps": 3}},
+            422,
+            "budget.setps: there is no such limit",
+        ),
+        ({"task": "instant", "nonce": "long enough", "roles": {"serach": "aide"}}, 422, "there is no role 'serach'"),
+        ({"task": "instant", "nonce": "long enough", "settings": {"loop": {"memroy": 1}}}, 422, "loop.memroy"),
         ({"task": "instant", "nonce": "long enough", "profile": "nowhere"}, 422, "no such profile"),
         ({"task": "instant", "nonce": "x" * 10, "roles": {"search": "y" * 140_000}}, 413, "131,072"),
     ],

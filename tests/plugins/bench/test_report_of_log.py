@@ -54,7 +54,10 @@ def test_a_run_that_is_no_bench_is_refused(terminal: Terminal, finished: Finishe
     assert said.code == 2 and f"run {run} is no bench" in said.err
     assert terminal.gome("report", "nobody").code == 2
     assert terminal.gome("export", run, "one.gome").code == 0
-    assert "holds no bench" in terminal.gome("report", "one.gome").err
+    assert "holds no bench; `gome show one.gome`" in terminal.gome("report", "one.gome").err
+    whole = (terminal.folder / "one.gome").read_bytes()
+    (terminal.folder / "cut.gome").write_bytes(whole[:400])
+    assert "holds no bench that can be read, for it is damaged (" in terminal.gome("report", "cut.gome").err
 
 
 @pytest.mark.parametrize("form", ["bench", "pair"])

@@ -58,7 +58,16 @@ def test_files_that_tasks_name_are_found_beside_the_suite(tmp_path: Path) -> Non
         (("amount", "amont"), r"suite\.budget\.amont: .*did you mean suite\.budget\.amount\?"),
         (("money = 2", "mony = 2"), r"budget\.limits\.mony: .*did you mean budget\.limits\.money\?"),
         (('"seconds"', '"secnds"'), r"budget\.currency\.secnds: that is no currency of .*; did you mean seconds"),
-        (('"1h30m"', "0"), r"suite\.budget\.amount: expected `float` > 0"),
+        (('"1h30m"', "0"), r"mine\.toml: budget\.amount: a number above 0"),
+        (('"1h30m"', "inf"), r"budget\.amount: a number above 0 is wanted, not inf"),
+        (('"1h30m"', '"soon"'), r"mine\.toml: budget\.amount: 'soon' is not a duration"),
+        (("steps = 50", 'steps = "3m"'), r"budget\.limits\.steps: a number above 0 is wanted, not '3m'"),
+        (("steps = 50", "steps = 2.5"), r"budget\.limits\.steps: a whole number of steps is wanted, not 2\.5"),
+        (("seeds = 3", "seeds = [0, 0]"), r"seeds: 0 stands there twice"),
+        (("levels = [true, false]", "levels = []"), r"factors\.guard: write key and levels"),
+        (("levels = [true, false]", "levels = [true, true]"), r"factors\.guard: a level stands there twice"),
+        (('key = "guard.enabled"', "key = 3"), r"factors\.guard: write key and levels"),
+        (("seeds = 3", 'statistic = "share"'), r"suite of the recorded world: gome bench world mine\.toml"),
         (("steps = 50", "steps = -1"), r"budget\.limits\.steps: a number above 0"),
         (("money = 2", "seconds = 2"), r"whose limit is the amount"),
         (("seeds = 3", "seeds = [1, 2, 1]"), r"seeds: 1 stands there twice"),
@@ -78,6 +87,16 @@ def test_what_a_suite_cannot_say_is_refused_with_the_place_and_what_is_near(chan
 def test_a_suite_without_tasks_is_refused() -> None:
     with pytest.raises(UsageError, match="nothing to work on"):
         suite_of('searches = ["a"]\n[budget]\ncurrency = "steps"\namount = 3\n', "mine.toml")
+
+
+def test_an_empty_file_is_refused_by_its_name() -> None:
+    with pytest.raises(UsageError, match=r"^mine\.toml: suite: object missing required field `searches`"):
+        suite_of("", "mine.toml")
+
+
+def test_a_suite_that_is_played_is_not_run_and_how_it_is_played_is_said() -> None:
+    with pytest.raises(UsageError, match="crossover is played in the recorded world: gome bench crossover"):
+        read_suite("crossover")
 
 
 def test_a_name_that_does_not_ship_is_refused_with_the_nearest() -> None:

@@ -124,6 +124,13 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
         write(tmp_path / "gome")
 
 
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    said = CliRunner().invoke(bench, ["mle-bench-agent", str(tmp_path / "file" / "agent")])
+    assert isinstance(said.exception, UsageError)
+    assert re.search("cannot write .*agent: Not a directory; name another folder", str(said.exception))
+
+
 def test_the_command_says_what_is_next(tmp_path: Path) -> None:
     said = CliRunner().invoke(bench, ["mle-bench-agent", str(tmp_path / "gome"), "--hours", "12"])
     assert said.exit_code == 0 and "python run_agent.py --agent-id gome" in said.output

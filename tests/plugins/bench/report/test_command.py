@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from gome.plugins.bench.report import command, plots
 from gome.plugins.bench.report.command import fits
@@ -112,3 +113,14 @@ def test_a_failed_bench_is_reported_with_its_failures(gome: Gome, tmp_path: Path
     write_table(path, [row(s, hidden=None, baseline=None, metric="", outcome="lost") for s in ("gradient", "aide")])
     said = gome("report", str(path))
     assert said.code == 0 and "2 runs handed in nothing" in said.out and "lost" in said.out
+
+
+def test_arms_of_one_search_are_held_against_the_one_that_is_called_like_it(gome: Gome, tmp_path: Path) -> None:
+    path = tmp_path / "arms.jsonl"
+    plain = bench(searches=("gradient", "random"), strengths=(1.0,), fail=0)
+    arms = [replace(r, search="gradient", factors={"arm": r.search.replace("random", "no-memory")}) for r in plain]
+    write_table(path, arms)
+    said = gome("report", str(path)).out
+    assert "gradient is ahead of no-memory by" in said and "gradient − no-memory" in said
+    (part,) = json.loads(gome("report", str(path), "--json").out)["parts"]
+    assert [p["policy"] for p in part["anytime"] if p["currency"] == "seconds"] == ["gradient", "no-memory"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gome.plugins.bench.report.bootstrap import estimate
 from gome.plugins.bench.report.results import shares
-from gome.plugins.bench.report.scale import Names, place, reference_policy
+from gome.plugins.bench.report.scale import Names, place, promoted, reference_policy
 from tests.plugins.bench.report.invented import bench, row
 
 
@@ -121,3 +121,20 @@ def test_the_gradient_is_what_others_are_compared_with_where_it_was_run() -> Non
         return reference_policy(Names(c.arm for c in cells))[0]
 
     assert lead("aide", "gradient", "random") == "gradient" and lead("mlmaster", "aide") == "aide"
+
+
+def test_levels_of_a_factor_stand_beside_the_search_that_one_of_them_is_called_like() -> None:
+    arms = ("gradient", "no-memory", "single-trace")
+    rows = promoted([row(suite="parts", factors={"arm": arm, "strength": 1.0}) for arm in arms])
+    assert [(r.search, r.factors) for r in rows] == [(arm, {"strength": 1.0}) for arm in arms]
+    names = Names(c.arm for c in place(rows)[0])
+    assert list(names.policies.values()) == ["gradient", "no-memory", "single-trace"]
+
+
+def test_levels_that_are_called_otherwise_or_belong_to_several_searches_stay_factors() -> None:
+    plain = [row(suite="s", factors={"guard": "on"}), row(suite="s", factors={"guard": "off"})]
+    assert promoted(plain) == plain
+    several = [row(s, suite="s", factors={"arm": arm}) for s in ("gradient", "aide") for arm in ("gradient", "bare")]
+    assert promoted(several) == several
+    beside = promoted([*several, row(suite="parts", factors={"arm": "gradient"})])
+    assert [r.factors for r in beside] == [*(r.factors for r in several), {}]

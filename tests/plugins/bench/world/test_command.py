@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gome.kernel.cli import gome
+from gome.kernel.errors import UsageError
 from gome.plugins.bench.table import read_table
 
 SUITE = """
@@ -74,3 +75,22 @@ def test_the_crossover_is_a_suite_of_the_bench_by_its_name() -> None:
 def test_held_out_tasks_that_a_suite_does_not_have_are_missed(suite: str) -> None:
     with pytest.raises(Exception, match="no held-out tasks"):
         called("world", suite, "--split", "held-out")
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "said"),
+    [
+        (("puct", "pcut"), (), r"scheduler pcut: what the suite sets: gradient\.scheduler: invalid enum value 'pcut'"),
+        (("repeats = 0", "repeatz = 0"), (), r"what the suite sets: guard\.repeatz: there is no such setting"),
+        (("60.0", "61.0"), ("--table", "no/such/t.jsonl"), "cannot write no/such/t.jsonl: there is no such folder"),
+        (("60.0", "61.0"), ("--table", "t.txt"), "t.txt: a bench's table is a .parquet or a .jsonl file"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_played(
+    suite: str, change: tuple[str, str], arguments: tuple[str, ...], said: str
+) -> None:
+    text = Path(suite).read_text()
+    assert change[0] in text
+    Path(suite).write_text(text.replace(*change))
+    with pytest.raises(UsageError, match=said):
+        called("world", suite, "--dry-run", *arguments)

@@ -3,6 +3,7 @@ budget."""
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 
@@ -169,3 +170,8 @@ def test_what_is_no_world_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "x.world").write_text("nothing of the kind")
     with pytest.raises(UsageError, match="no file of a recorded world"):
         Store(None, {}).load(tmp_path / "x.world")
+    (tmp_path / "x.world").write_bytes(lzma.compress(b'{"format":1,"environment":{}}\n' * 9)[:-9])
+    with pytest.raises(UsageError, match="it is cut short"):
+        Store(None, {}).load(tmp_path / "x.world")
+    with pytest.raises(UsageError, match=r"cannot read the world .*: No such file or directory$"):
+        Store(None, {}).load(tmp_path / "y.world")

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from gome.plugins.bench.rows import playbook_digest
+from gome.plugins.bench.suite import played
 from gome.plugins.bench.table import read_table
 from gome.plugins.bench.world.measuring import row_of
 from gome.plugins.bench.world.performing import Missing
-from gome.plugins.bench.world.suite import RECORDED, SHIPPED, WORLD, cells, read_suite
+from gome.plugins.bench.world.suite import RECORDED, WORLD, cells, read_suite
 from gome.plugins.bench.world.troupe import Place
 
 TABLES = sorted(RECORDED.glob("*.jsonl"))
@@ -60,4 +61,4 @@ def test_the_shipped_world_holds_every_task_and_split_of_a_shipped_table(table: 
 
 
 def test_every_shipped_table_has_its_suite_and_there_is_one_for_each() -> None:
-    assert {path.stem for path in TABLES} == {path.stem for path in SHIPPED.glob("*.toml")}
+    assert {path.stem for path in TABLES} == set(played())

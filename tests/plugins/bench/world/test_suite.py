@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gome.kernel.errors import UsageError
-from gome.plugins.bench.world.suite import SHIPPED, cells, read_suite
+from gome.plugins.bench.suite import played
+from gome.plugins.bench.world.suite import cells, read_suite
 
 TEXT = """
 name = "s"
@@ -74,6 +75,9 @@ def test_held_out_tasks_are_played_only_when_asked_for(tmp_path: Path) -> None:
         (TEXT.replace("leaf = 60", "ames = 60"), "both dev and held-out"),
         (TEXT.replace("seeds = [1, 2]", "seeds = []"), "nothing to play"),
         (TEXT.replace("steps", "stepps"), "stepps"),
+        (TEXT.replace('search = ["x", "y"]', "search = []"), "search has no values"),
+        (TEXT.replace('search = ["x", "y"]', 'search = ["x", "x"]'), "search: a value stands there twice"),
+        (TEXT.replace("seeds = [1, 2]", "seeds = [1, 1]"), "seeds: a value stands there twice"),
         ("name = ", "is no suite"),
     ],
 )
@@ -82,12 +86,24 @@ def test_a_suite_that_is_none_is_refused_with_the_reason(tmp_path: Path, text: s
         read_suite(written(tmp_path, text))
 
 
+@pytest.mark.parametrize("traces", ["0", "'x'"])
+def test_a_level_with_no_number_of_traces_is_refused(tmp_path: Path, traces: str) -> None:
+    arms = f"[factors.arm]\nmany = {{ traces = {traces} }}\n[labels]"
+    with pytest.raises(UsageError, match="traces: 1 to 1000 are wanted"):
+        cells(read_suite(written(tmp_path, TEXT.replace("[labels]", arms, 1))))
+
+
+def test_a_suite_that_is_run_for_real_is_not_played_and_how_it_is_run_is_said() -> None:
+    with pytest.raises(UsageError, match="smoke is run for real: gome bench smoke"):
+        read_suite("smoke")
+
+
 def test_an_unknown_suite_names_those_that_ship() -> None:
     with pytest.raises(UsageError, match="crossover"):
         read_suite("crosover")
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.toml")))
+@pytest.mark.parametrize("name", played())
 def test_every_shipped_suite_states_its_hypothesis_and_keeps_its_sides_apart(name: str) -> None:
     suite = read_suite(name)
     assert suite.hypothesis and suite.statistic

@@ -109,6 +109,20 @@ def test_a_bad_line_is_named(line: str, said: str, tmp_path: Path) -> None:
         run("grade", tmp_path / "s.jsonl", "--out", tmp_path)
 
 
+def test_a_file_that_cannot_be_read_or_written_is_said_in_a_sentence(made: Maker, tmp_path: Path) -> None:
+    made(TITANIC)
+    jobs = tmp_path / "runs.jsonl"
+    for content, said in ((b"\xff\xfe", "it is not UTF-8"), (b"# nothing\n", "names no submission")):
+        jobs.write_bytes(content)
+        with pytest.raises(UsageError, match=said):
+            run("grade", jobs, "--out", tmp_path / "reports")
+    jobs.write_text(json.dumps({"competition_id": TITANIC, "submission_path": None}))
+    with pytest.raises(UsageError, match=r"cannot make the folder .*: Not a directory; name another --out"):
+        run("grade", jobs, "--out", jobs / "reports")
+    with pytest.raises(UsageError, match=r"cannot write .*s\.csv"):
+        run("submission", TITANIC, "--out", tmp_path / "nowhere" / "s.csv")
+
+
 def test_grade_asks_for_what_is_missing(tmp_path: Path) -> None:
     for name in ("s.csv", "s.jsonl"):
         (tmp_path / name).write_text("")

@@ -60,6 +60,11 @@ def test_whatever_cannot_be_graded_is_invalid_and_says_why(titanic: Grader, text
     assert (found.score, found.exists) == (None, True) and found.why
 
 
+def test_a_file_that_is_no_table_is_told_from_values_that_are_wrong(titanic: Grader) -> None:
+    assert "cannot be read as CSV: Error tokenizing data" in titanic('PassengerId,Transported\n"a,True\n').why
+    assert titanic("PassengerId,Transported\na,x\nb,y\nc,1\n").why == "its values cannot be graded (ValueError)"
+
+
 def test_a_file_that_is_missing_or_no_csv_does_not_exist(titanic: Grader, tmp_path: Path) -> None:
     assert titanic("PassengerId,Transported\na,True\nb,False\nc,True\n", "submission.txt")[0::2] == (None, False)
     for path in (None, tmp_path / "nowhere.csv", tmp_path):
