@@ -198,6 +198,7 @@ class Prerecorded:
             answer.trigger.id,
             answer.sayings(state.codec),
             seen=answer.seen,
+            flags=answer.flags,
             at=state.head.ts if at is None else at,
         )
         sealed = await self.live.commit(draft, still=lambda: cursor.holds(answer))

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from gome.plugins.bench.commands import PLAYED as PLAYED_SUITES
 from gome.plugins.bench.suite import SHIPPED, read_suite
 from gome.plugins.bench.world import suite as world
 from gome.plugins.tasks.suite import SUITE
 
 DEV = {name for name, facts in SUITE.items() if facts.part == "dev"}
 HELD_OUT = set(SUITE) - DEV
-RUN, PLAYED = sorted(SHIPPED.rglob("*.toml")), sorted(world.SHIPPED.glob("*.toml"))
+RUN, PLAYED = sorted(SHIPPED.rglob("*.toml")), sorted(PLAYED_SUITES.glob("*.toml"))
 
 
 def sides(path: Path) -> tuple[list[str], list[str], list[str]]:
