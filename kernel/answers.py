@@ -25,6 +25,15 @@ IN_PROCESS = 10158
 remember its id all the same, which keeps every later copy with that id out."""
 
 
+def compression(servers: int) -> str:
+    """How a stream is packed that so many servers hold: s2 on one, on several not at all.
+
+    A server of a cluster that comes back after a kill may pack its last block and go on appending to it unpacked
+    (nats-server 2.15.1). As soon as it reads that block ("s2: corrupt input") it is lost to its stream, or begins it
+    anew with nothing; with another server away, nobody leads the stream any more."""
+    return "none" if servers > 1 else "s2"
+
+
 @functools.cache
 def _field(name: str) -> bytes:
     """How the line of a header begins; the names that are asked for are few."""

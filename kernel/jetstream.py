@@ -31,6 +31,7 @@ from gome.kernel.answers import (
     Message,
     Unanswered,
     Waiting,
+    compression,
     headers_size,
     parse,
 )
@@ -137,7 +138,8 @@ class Connection:
         self._waiting = Waiting(self.where, self._doubt, self.who)
         self._api = "$JS.API"
         self.narrow: dict[str, str] = {}
-        """Streams that fewer servers hold than shall, by name, with the reason; they are asked for once."""
+        """Streams that fewer servers hold than shall, or that several hold compressed, by name, with the reason; they
+        are asked for once."""
         self._forbidden: set[tuple[str, str]] = set()
         self._subscriptions: list[Subscription] = []
         self._on_return: list[Callable[[], None]] = []
@@ -295,17 +297,25 @@ class Connection:
             await asyncio.sleep(0.2)
 
     async def widen(self, info: dict[str, Any], replicas: int = 0) -> dict[str, Any]:
-        """Have a stream that fewer servers hold than `replicas` (0: of the connection) held by that many; it is never
-        taken from one. Takes what the server said of the stream and returns what it says now. A stream that does not
-        get its copies, for want of servers or because we may not alter it, serves as it is: see `narrow`."""
-        config, wanted = info["config"], replicas or self.replicas
-        name = config["name"]
-        if config["num_replicas"] >= wanted or name in self.narrow:
+        """Have a stream that fewer servers hold than `replicas` (0: of the connection) held by that many, and one that
+        several hold uncompressed (`compression`); it is never taken from one. Takes what the server said of the stream
+        and returns what it says now. A stream that does not get its copies, for want of servers or because we may not
+        alter it, serves as it is: see `narrow`."""
+        config = info["config"]
+        name, held = config["name"], config["num_replicas"]
+        wanted = max(held, replicas or self.replicas)
+        fit = {**config, "num_replicas": wanted}
+        if wanted > 1 and config.get("compression") == "s2":
+            fit["compression"] = compression(wanted)
+        if fit == config or name in self.narrow:
             return info
         try:
-            info = await self.api(f"STREAM.UPDATE.{name}", {**config, "num_replicas": wanted})
+            info = await self.api(f"STREAM.UPDATE.{name}", fit)
         except (ApiError, Forbidden) as error:
-            self.narrow[name] = f"{config['num_replicas']} of {wanted} servers hold {name}: {error}"
+            what = f"{held} of {wanted} servers hold {name}"
+            if held == wanted:
+                what = f"{held} servers hold {name} compressed, which a killed one may damage"
+            self.narrow[name] = f"{what}: {error}"
             return info
         # Until its servers have agreed on a leader, a stream takes nothing and answers nothing.
         until = asyncio.get_running_loop().time() + self.patience

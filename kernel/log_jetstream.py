@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gome.events import Draft, Head, RecordError, Sealed, follows, seal, unseal
-from gome.kernel.answers import IN_PROCESS, ApiError, Unanswered, headers_size, parse
+from gome.kernel.answers import IN_PROCESS, ApiError, Unanswered, compression, headers_size, parse
 from gome.kernel.errors import AppendUnknown, Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
@@ -392,7 +392,7 @@ def stream_config(stream: str, prefix: str, replicas: int = 1) -> dict[str, Any]
         "storage": "file",
         "retention": "limits",
         "discard": "new",
-        "compression": "s2",
+        "compression": compression(replicas),
         "num_replicas": replicas,
         "deny_delete": True,
         "deny_purge": True,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gome.events import Budget
-from gome.kernel.answers import ApiError, Unanswered, parse
+from gome.kernel.answers import ApiError, Unanswered, compression, parse
 from gome.kernel.errors import LogDamaged, LogUnreachable
 from gome.kernel.log_batches import SMALLEST_BATCH, Where, fetch
 from gome.kernel.service.problems import Refused
@@ -99,7 +99,7 @@ class Submissions:
             "storage": "file",
             "retention": "limits",
             "discard": "new",
-            "compression": "s2",
+            "compression": compression(self._connection.replicas),
             "max_msgs_per_subject": 1,
             "discard_new_per_subject": True,
             "deny_delete": True,

@@ -403,13 +403,18 @@ async def test_a_caller_s_headers_are_not_touched(server: NatsServer) -> None:
 DROPPED = b'{"error": {"code": 409, "err_code": 10158, "description": "duplicate message id is in process"}}'
 
 
+STAGED = b'{"error": {"code": 400, "err_code": 10164, "description": "wrong last sequence"}}'
+LEADERLESS = b'{"error": {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}}'
+
+
 class Faulty(Connection):
     """A connection that loses the answers it is told to lose, or answers once with a refusal; with `dropped`, to what
-    has a message's id as a cluster does that has staged that message and dropped it."""
+    has a message's id as a cluster does that has staged that message and dropped it, with `staged` to all records as
+    a leader does that cannot reach the others, with `leaderless` to who asks for a head as servers without a leader."""
 
     lose = 0
     refuse: bytes = b""
-    dropped = False
+    dropped = staged = leaderless = False
 
     async def request(
         self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float = 0.0
@@ -417,8 +422,12 @@ class Faulty(Connection):
         if headers and self.refuse:
             refusal, self.refuse = self.refuse, b""
             return Message("", refusal, None)
-        if headers and self.dropped and "Nats-Msg-Id" in headers:
+        if headers and (self.dropped or self.staged) and "Nats-Msg-Id" in headers:
             return Message("", DROPPED, None)
+        if headers and self.staged:
+            return Message("", STAGED, None)
+        if self.leaderless and ".STREAM.MSG.GET." in subject:
+            return Message("", LEADERLESS, None)
         reply = await super().request(subject, payload, headers, timeout)
         if headers and self.lose > 0:
             self.lose -= 1
@@ -441,7 +450,7 @@ async def test_a_refusal_without_a_cause_is_tried_again(server: NatsServer) -> N
     connection = Faulty(server.url, token=server.token)
     log = JetStreamLog(connection)
     head = (await fill(log, "r1", 1))[-1].head
-    connection.refuse = b'{"error": {"code": 400, "err_code": 10164, "description": "wrong last sequence"}}'
+    connection.refuse = STAGED
     await log.append(draft("r1", "second"), head)
     assert await answers(server) == ["t0", "second"]
     await log.close()
@@ -460,6 +469,25 @@ async def test_an_id_that_a_cluster_remembers_without_the_record_does_not_keep_t
     with pytest.raises(Conflict):
         await log.append(draft("r1", "late"), head)
     assert await log.append(draft("r1", "second"), head) == second
+    assert await answers(server) == ["t0", "second", "third"]
+    await log.close()
+
+
+@pytest.mark.parametrize("trouble", ["staged", "leaderless"])
+async def test_an_append_to_a_cluster_that_takes_nothing_ends_within_its_patience_and_lands_once_later(
+    server: NatsServer, trouble: str
+) -> None:
+    connection = Faulty(server.url, token=server.token, patience=0.3)
+    log = JetStreamLog(connection)
+    head = (await fill(log, "r1", 1))[-1].head
+    setattr(connection, trouble, True)
+    connection.lose = 1
+    async with asyncio.timeout(10):
+        with pytest.raises(AppendUnknown, match=r"duplicate|wrong last|temporarily unavailable"):
+            await log.append(draft("r1", "second"), head)
+    setattr(connection, trouble, False)
+    second = await log.append(draft("r1", "second"), head)
+    await log.append(draft("r1", "third"), second.head)
     assert await answers(server) == ["t0", "second", "third"]
     await log.close()
 

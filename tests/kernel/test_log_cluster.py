@@ -17,7 +17,7 @@ from gome.kernel.answers import ApiError, parse
 from gome.kernel.errors import AppendUnknown, Conflict
 from gome.kernel.jetstream import Connection
 from gome.kernel.lease import KvLease
-from gome.kernel.log_jetstream import JetStreamLog
+from gome.kernel.log_jetstream import JetStreamLog, stream_config
 from gome.kernel.queue_jetstream import WorkQueue
 from gome.kernel.service.submissions import Submissions
 from tests.kernel.log_contract import LogContract, Tamper, assert_whole, draft, everything, fill
@@ -131,6 +131,7 @@ async def test_log_vault_queue_and_leases_lie_on_all_servers(cluster: Cluster) -
         for stream in ("spread", "SPREAD_WORK", "KV_GOME_OWNERS"):
             info = await connection.api(f"STREAM.INFO.{stream}")
             assert info["config"]["num_replicas"] == 3 and len(info["cluster"]["replicas"]) == 2
+            assert info["config"]["compression"] == "none"
     await queue.close()
     await log.close()
 
@@ -155,7 +156,8 @@ async def test_killing_the_leader_in_the_middle_of_appends_loses_nothing_that_wa
         enough = asyncio.Event()
 
         async def write(run: str) -> None:
-            log = JetStreamLog(a_connection(cluster.url, timeout=2.0, patience=30.0), stream="killed", prefix="k.ev")
+            # Twice this is less than the minute below: that a cluster has no leader is then told by a writer's error.
+            log = JetStreamLog(a_connection(cluster.url, timeout=2.0, patience=25.0), stream="killed", prefix="k.ev")
             head, mine = Head(run), acknowledged.setdefault(run, [])
             while not enough.is_set():
                 try:
@@ -227,8 +229,10 @@ async def test_one_server_of_three_may_be_away_and_two_may_not(tmp_path: Path) -
 
 
 async def copies(connection: Connection, stream: str) -> int:
-    """How many servers shall hold a stream."""
-    return int((await connection.api(f"STREAM.INFO.{stream}"))["config"]["num_replicas"])
+    """How many servers shall hold a stream, which then is not compressed."""
+    config = (await connection.api(f"STREAM.INFO.{stream}"))["config"]
+    assert config["num_replicas"] == 1 or config["compression"] == "none"
+    return int(config["num_replicas"])
 
 
 @pytest.mark.anyio
@@ -271,6 +275,17 @@ async def test_streams_of_one_copy_are_raised_to_three_and_outlive_the_server_th
         await log.close()
     finally:
         cluster.kill()
+
+
+@pytest.mark.anyio
+async def test_a_stream_on_three_servers_that_was_made_compressed_is_so_no_more(cluster: Cluster) -> None:
+    connection = a_connection(cluster.url)
+    await connection.create({**stream_config("packed", "packed.ev", 3), "compression": "s2"})
+    done = await fill(JetStreamLog(connection, stream="packed", prefix="packed.ev", replicas=3), "r1", 2)
+    config = (await connection.api("STREAM.INFO.packed"))["config"]
+    assert config["compression"] == "none" and config["num_replicas"] == 3 and not connection.narrow
+    assert await everything(JetStreamLog(connection, stream="packed", prefix="packed.ev"), "r1") == done
+    await connection.close()
 
 
 @pytest.mark.anyio

@@ -8,12 +8,13 @@ import itertools
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gome.events import Head, unseal
 from gome.kernel.answers import ApiError
-from gome.kernel.errors import LogDamaged, LogUnreachable, UsageError
+from gome.kernel.errors import Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.jetstream import Connection
 from gome.kernel.log_jetstream import JetStreamLog, stream_config
 from tests.kernel.log_contract import LogContract, Tamper, draft, everything, fill, first
@@ -94,6 +95,40 @@ async def test_the_stream_refuses_to_delete_purge_or_forget(server: NatsServer) 
             with pytest.raises(ApiError, match=r"not permitted|denied|not allowed"):
                 await log._connection.api(call, body)
         assert len(await everything(log, "r1")) == 2
+
+
+class Told(Connection):
+    """A connection that keeps what it shall update, or may not."""
+
+    def __init__(self, forbidden: bool = False) -> None:
+        super().__init__("nats://127.0.0.1:1", replicas=1)
+        self.updates: list[dict[str, Any]] = []
+        self.forbidden = forbidden
+
+    async def api(self, call: str, body: object = None) -> dict[str, Any]:
+        if self.forbidden:
+            raise Forbidden("not permitted")
+        assert call.startswith("STREAM.UPDATE.") and isinstance(body, dict)
+        self.updates.append(body)
+        others = [{"name": f"n{i}"} for i in range(1, body["num_replicas"])]
+        return {"config": body, "cluster": {"leader": "n0", "replicas": others}}
+
+
+@pytest.mark.anyio
+async def test_a_stream_on_several_servers_is_never_compressed_and_one_that_is_gets_unpacked() -> None:
+    """nats-server 2.15.1 damages the last block of such a stream when a killed server comes back."""
+    one, three = stream_config("GOME", "gome.ev", 1), stream_config("GOME", "gome.ev", 3)
+    assert (one["compression"], three["compression"]) == ("s2", "none")
+    told = Told()
+    assert (await told.widen({"config": one}))["config"] == one and not told.updates
+    assert (await told.widen({"config": one}, 3))["config"] == three
+    # Made by somebody else, or before this was known: whoever comes next sees to it, however many servers it wants.
+    assert (await told.widen({"config": {**three, "compression": "s2"}}, 1))["config"] == three
+    assert told.updates == [three, three]
+    refused = Told(forbidden=True)
+    packed = {**three, "compression": "s2"}
+    assert (await refused.widen({"config": packed}))["config"] == packed
+    assert refused.narrow["GOME"].startswith("3 servers hold GOME compressed, which a killed one may damage: ")
 
 
 @pytest.mark.anyio
