@@ -7,6 +7,8 @@ list of structs and the factors as JSON text, so that any tool can open it.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -117,18 +119,22 @@ def check_place(path: Path) -> None:
 
 
 def write_table(path: Path, rows: Sequence[Row]) -> None:
-    """Write a table: Parquet for `.parquet`, JSON lines for `.jsonl`. Raises `UsageError` for another ending, where
-    pyarrow is missing, and where the file cannot be written."""
+    """Write a table: Parquet for `.parquet`, JSON lines for `.jsonl`; whoever reads it meanwhile sees the old one or
+    the new one. Raises `UsageError` for another ending, where pyarrow is missing, and where it cannot be written."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         if _ending(path) == ".jsonl":
-            path.write_bytes(encode(rows))
-            return
-        parquet = _parquet()
-        import pyarrow
+            part.write_bytes(encode(rows))
+        else:
+            parquet = _parquet()
+            import pyarrow
 
-        plain = [{**msgspec.to_builtins(row), "factors": msgspec.json.encode(row.factors).decode()} for row in rows]
-        parquet.write_table(pyarrow.Table.from_pylist(plain, schema=_schema()), path)
+            plain = [{**msgspec.to_builtins(row), "factors": msgspec.json.encode(row.factors).decode()} for row in rows]
+            parquet.write_table(pyarrow.Table.from_pylist(plain, schema=_schema()), part)
+        os.replace(part, path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
 
 

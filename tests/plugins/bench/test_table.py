@@ -59,3 +59,13 @@ def test_what_is_no_table_is_refused_with_the_line(tmp_path: Path) -> None:
         read_table(tmp_path / "t.parquet")
     with pytest.raises(UsageError, match=r"\.parquet or a \.jsonl"):
         read_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize("name", ["table.jsonl", "table.parquet"])
+def test_a_table_that_cannot_take_its_place_leaves_nothing_behind(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match=f"cannot write .*{name}"):
+        write_table(tmp_path / name, [BARE])
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    with pytest.raises(UsageError, match="cannot write"):
+        write_table(tmp_path / "nowhere" / name, [BARE])
