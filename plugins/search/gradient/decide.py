@@ -60,11 +60,12 @@ def _behind(state: Search, trace: Trace) -> bool:
 
 def _found(state: Search, trace: Trace) -> Trace | None:
     """The best trace, if this one is lost and somebody else's solutions may reach it."""
-    if not (state.restarts and state.settings.restart and state.settings.parents) or trace.score is None:
+    if trace.score is None:
         return None
-    best = max((t for t in state.traces if t.score is not None), key=lambda t: state.sign * (t.score or 0.0))
-    lead = state.sign * ((best.score or 0.0) - trace.score)
-    return best if lead > state.settings.restart * trace.se and lead > 0 else None
+    leads = [(state.sign * (t.score - trace.score), t) for t in state.traces if t.score is not None]
+    lead, best = max(leads, key=lambda found: found[0])
+    may = state.restarts and state.settings.restart and state.settings.parents
+    return best if may and lead > state.settings.restart * trace.se and lead > 0 else None
 
 
 def _plan(state: Search, choice: Choice, ordinal: int, beside: int, now: Stage) -> StepPlanned:
