@@ -59,6 +59,8 @@ class KvLease:
                 if error.code not in _WRONG_LAST:
                     raise
                 self._revision, value = await self._last()
+                if not self._revision:
+                    raise  # neither ours nor anybody's: the server does not know its own stream yet
                 if value != self._value:  # else ours landed, and only the answer to its first sending was lost
                     raise refusal(self.run, Owner.said(value)) from None
                 self.epoch = self._revision
@@ -134,12 +136,15 @@ class KvLease:
                 if error.code not in _WRONG_LAST:
                     continue
                 try:
-                    # Either another owner, or a renewal of ours landed without its acknowledgement.
+                    # Another owner; a renewal of ours that landed without its acknowledgement; or nothing at all: a
+                    # server that has just begun to lead may not have caught up yet, and then nobody else has it.
                     revision, value = await self._last()
                 except GomeError:
                     continue
-                if value != self._value:
+                if revision and value != self._value:
                     break
                 self._revision = revision
+                if not revision:
+                    continue
             renewed = time.monotonic()
         self.lost.set()

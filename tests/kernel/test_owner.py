@@ -7,12 +7,13 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from gome.kernel.errors import UsageError
+from gome.kernel.answers import Message
+from gome.kernel.errors import LogUnreachable, UsageError
 from gome.kernel.jetstream import Connection, parse
 from gome.kernel.lease import KvLease
 from gome.kernel.owner import Owner, owner_lock, owner_of
@@ -87,9 +88,9 @@ def test_an_owner_elsewhere_is_named_with_its_machine() -> None:
 
 
 @contextlib.asynccontextmanager
-async def server(home: Path) -> AsyncIterator[Connection]:
+async def server(home: Path, kind: type[Connection] = Connection) -> AsyncIterator[Connection]:
     async with embedded_server(home) as address:
-        connection = Connection(address.url, token=address.token)
+        connection = kind(address.url, token=address.token)
         try:
             yield connection
         finally:
@@ -141,3 +142,40 @@ async def test_a_renewal_that_landed_without_its_acknowledgement_is_not_a_loss(t
             while lease._revision <= landed:
                 await asyncio.sleep(0.02)
         assert not lease.lost.is_set()
+
+
+WRONG_LAST = b'{"error": {"code": 400, "err_code": 10071, "description": "wrong last sequence: 0"}}'
+NOT_FOUND = b'{"error": {"code": 404, "err_code": 10037, "description": "no message found"}}'
+
+
+class Behind(Connection):
+    """A connection to a server that leads the bucket's stream without having caught up, as long as `behind` is left: it
+    knows of no record, and so no expectation about the last one holds."""
+
+    behind = 0
+
+    async def request(
+        self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float = 0.0
+    ) -> Message:
+        if self.behind and headers and subject.startswith("$KV."):
+            return Message("", WRONG_LAST, None)
+        if self.behind and ".STREAM.MSG.GET." in subject:
+            self.behind -= 1
+            return Message("", NOT_FOUND, None)
+        return await super().request(subject, payload, headers, timeout)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_has_not_caught_up_takes_no_lease_away_and_gives_none(tmp_path: Path) -> None:
+    async with server(tmp_path, Behind) as nats:
+        assert isinstance(nats, Behind)
+        async with KvLease(nats, "r1", lease=2.0) as lease:
+            revision, nats.behind = lease._revision, 2
+            async with asyncio.timeout(10):
+                while lease._revision <= revision:
+                    await asyncio.sleep(0.02)
+            assert not nats.behind and not lease.lost.is_set()
+        nats.behind = 2
+        with pytest.raises(LogUnreachable, match="gives no lease on run r2"):
+            async with KvLease(nats, "r2"):
+                pass
