@@ -33,14 +33,15 @@ class KvLease:
     Entering raises `UsageError` naming the owner while another holds the run, `LogUnreachable` without a server.
     `lease.epoch` grows with every owner of any run. The lease is renewed in the background; `lease.lost` is set when
     somebody else has it (this process was stopped for longer than the lease) or no server answered for as long, and
-    the holder should then stop driving. Leaving gives the lease back. The bucket is an ordinary JetStream KV bucket;
-    an empty value is a lease given back.
+    the holder should then stop driving; `lease.why` says which. Leaving gives the lease back. The bucket is an ordinary
+    JetStream KV bucket; an empty value is a lease given back.
     """
 
     def __init__(self, connection: Connection, run: str, *, lease: float = LEASE) -> None:
         self.run, self.lease = check_name("run id", run), lease
         self.epoch = 0
         self.lost = asyncio.Event()
+        self.why = ""
         self._connection = connection
         self._subject = f"$KV.{BUCKET}.{run}"
         self._value = json.dumps({**asdict(Owner.me()), "nonce": os.urandom(8).hex()}).encode()
@@ -142,9 +143,11 @@ class KvLease:
                 except GomeError:
                     continue
                 if revision and value != self._value:
+                    self.why = "another machine has it, or had it meanwhile"
                     break
                 self._revision = revision
                 if not revision:
                     continue
             renewed = time.monotonic()
+        self.why = self.why or f"{self._connection.where} did not renew it for {self.lease:g} s; resume the run later"
         self.lost.set()

@@ -95,7 +95,7 @@ class Launch:
 
     async def _yield_to_others(self, lease: KvLease) -> None:
         await lease.lost.wait()
-        self.session.suspend("the lease on the run was lost to another machine")
+        self.session.suspend(f"the lease on the run was lost: {lease.why}")
 
 
 def new_nonce() -> str:

@@ -128,6 +128,7 @@ async def test_a_lease_that_is_not_renewed_goes_to_another_and_its_holder_is_tol
                         assert second.epoch > first.epoch
                         first._renewing = asyncio.create_task(first._renew())
                         await first.lost.wait()
+                        assert "another machine" in first.why
                         assert not second.lost.is_set()
                     break
                 await asyncio.sleep(0.05)
@@ -179,3 +180,14 @@ async def test_a_server_that_has_not_caught_up_takes_no_lease_away_and_gives_non
         with pytest.raises(LogUnreachable, match="gives no lease on run r2"):
             async with KvLease(nats, "r2"):
                 pass
+
+
+@pytest.mark.anyio
+async def test_a_lease_that_no_server_renews_is_lost_and_the_reason_names_no_other_machine(tmp_path: Path) -> None:
+    async with server(tmp_path, Behind) as nats, KvLease(nats, "r1", lease=1.0) as lease:
+        assert isinstance(nats, Behind)
+        nats.behind = 1_000
+        async with asyncio.timeout(10):
+            await lease.lost.wait()
+        assert "did not renew it for 1 s" in lease.why and "machine" not in lease.why
+        nats.behind = 0
