@@ -16,7 +16,8 @@ from gome.events import Head, unseal
 from gome.kernel.answers import ApiError
 from gome.kernel.errors import Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.jetstream import Connection
-from gome.kernel.log_jetstream import JetStreamLog, stream_config
+from gome.kernel.log_jetstream import JetStreamLog
+from gome.kernel.log_stream import stream_config
 from tests.kernel.log_contract import LogContract, Tamper, draft, everything, fill, first
 from tests.kernel.nats_server import NatsServer
 
