@@ -80,11 +80,9 @@ class ArchiveLog:
             if known.run == run and chain is not None and (chain.seq, chain.hash) != (at.seq, at.hash):
                 raise damaged(at, f"the manifest says that it ends at {chain.seq} with {chain.hash[:12]}", self.name)
 
-    async def scan(self, heads: Mapping[str, Head]) -> AsyncGenerator[Sealed, None]:
+    def scan(self, heads: Mapping[str, Head]) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.scan`."""
-        async with aclosing(run_by_run(self, heads)) as records:
-            async for record in records:
-                yield record
+        return run_by_run(self, heads)
 
     async def follow(
         self, run: str, after: Head | None = None, known: Known | None = None

@@ -3,18 +3,15 @@
 The run's log is the outbox: an open intent is one without a result. For each, `Performer.perform` counts the attempts
 that the log records, performs, spools the result to disk, appends it with a computed id, and drops the spool; so a
 crash at any point either repeats nothing or repeats what the plugin declared repeatable. Used by the run's own process
-(`session`) and by workers (`worker`); which intents go where is decided there.
+(`session`) and by workers (`worker`); which intents go where is decided there. What performers share is in `workshop`,
+what an effect asks for in turn in `children`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import traceback
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import anyio
 import msgspec
@@ -25,7 +22,6 @@ from gome.events import (
     AlarmRang,
     AlarmRequested,
     CodecError,
-    Commit,
     Cost,
     Draft,
     Draw,
@@ -33,73 +29,29 @@ from gome.events import (
     EffectCancelled,
     EffectDuplicated,
     EffectFailed,
-    EffectRefused,
     EffectStarted,
     EffectYielded,
     Event,
     Intent,
-    Ledger,
     Occupancy,
     Payload,
-    RunStarted,
     Saying,
-    Task,
-    child_id,
     result_id,
     started_id,
 )
+from gome.kernel.children import caller
 from gome.kernel.diagnostics import redact
-from gome.kernel.errors import ChildEffectFailed, GomeError, PluginError, SandboxUnavailable, UsageError, leaves
+from gome.kernel.errors import GomeError, PluginError, SandboxUnavailable, UsageError, leaves
 from gome.kernel.live import LiveRun
-from gome.kernel.plugin import (
-    Artifacts,
-    Context,
-    Effect,
-    FinishedRun,
-    Plugin,
-    Result,
-    VaultAccess,
-    no_history,
-)
-from gome.kernel.pools import CorePool, DevicePool, Held, occupy
-from gome.kernel.spool import Spool
+from gome.kernel.plugin import Context, Effect, Plugin, Result, no_history
+from gome.kernel.pools import Held, occupy
 from gome.kernel.state import OpenIntent
+from gome.kernel.workshop import Workshop
 
 BACKOFF = (0.5, 2.0, 8.0)
 """Seconds to wait before the second, third and every further attempt."""
 FINAL = (SandboxUnavailable, UsageError, PluginError)
 """Errors that no further attempt would mend."""
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What performers of one process share. `vault` opens hidden answers and grades of a run, for the scorer only;
-    `history` reads the commits of any run of the log, for who answers completions; `elsewhere` tells the memory of a
-    run on a task what other runs have learnt."""
-
-    plugins: Sequence[Plugin]
-    artifacts: Artifacts
-    home: Path
-    spool: Spool
-    cores: CorePool
-    vault: Callable[[str, str], VaultAccess]
-    process: str
-    history: Callable[[str], AsyncIterator[Commit]] = no_history
-    unsafe: bool = False
-    devices: DevicePool = field(default_factory=DevicePool)
-    elsewhere: Callable[[str, Task], Awaitable[Sequence[FinishedRun]]] | None = None
-
-    def prepare(self, started: RunStarted, here: Callable[[str], bool]) -> None:
-        """Let the plugins of roles that are performed `here` begin what takes long to begin."""
-        for plugin in self.plugins:
-            if plugin.prepare is not None and here(plugin.role):
-                plugin.prepare(started)
-
-    def performer(self, kind: str, by: str = "") -> tuple[Plugin, Effect] | None:
-        """The plugin that performs a kind of intent here: the one that asked (`by`) where it does so itself, since a
-        role that can be handed over has two, else the first."""
-        found = [(p, e) for p in self.plugins for e in p.effects if e.intent.__name__ == kind]
-        return next((pair for pair in found if pair[0].name == by), found[0] if found else None)
 
 
 class Performer:
@@ -223,7 +175,7 @@ class Performer:
             workdir=workdir,
             home=self.shop.home,
             draw=Draw(started.seed, intent),
-            call=self._caller(found, plugin),
+            call=caller(self.live, found, plugin),
             cancelled=lambda: bool(found.cancel) or not state.is_open(intent),
             history=self.shop.history if plugin.role == "completion" else no_history,
             occurrence=found.occurrence,
@@ -235,59 +187,6 @@ class Performer:
             elsewhere=(lambda: elsewhere(self.live.run, started.task)) if elsewhere else None,
             unsafe=self.shop.unsafe,
         )
-
-    def _caller(self, found: OpenIntent, plugin: Plugin) -> Callable[[Intent], Any]:
-        """`context.call` for one attempt: child intents are numbered per argument digest, so that an attempt made
-        again after a crash meets the results of the one before."""
-        asked: Counter[str] = Counter()
-        state, live = self.live.state, self.live
-        parent = found.event
-
-        async def call(child: Intent) -> Payload:
-            digest = state.codec.argument_digest(child)
-            id = child_id(parent.id, digest, asked[digest])
-            asked[digest] += 1
-            if id not in found.children and not state.is_open(id):
-                said = state.codec.saying(id, child, cause=parent.id, corr=parent.corr)
-                draft = live.scribe.draft("effect", plugin, parent.id, [said], decider=f"effect:{parent.type}")
-                refusal = ""
-
-                def wanted() -> bool:
-                    # Asked under the run's lock, so that no other intent of this process comes in between.
-                    nonlocal refusal
-                    refusal = _refusal(state.ledger, child)
-                    return not refusal and state.is_open(parent.id) and not state.is_open(id)
-
-                while await live.commit(draft, still=wanted) is None and refusal:
-                    if state.ledger.over() or not state.ledger.may_fit(child.reserves()):
-                        await self._refused(found, plugin, id, child)
-                        raise ChildEffectFailed(f"{type(child).__name__} refused: {refusal}")
-                    # What is in flight holds the rest and may give some of it back.
-                    await live.changed(lambda: _refusal(state.ledger, child) != refusal or not state.is_open(parent.id))
-            await live.changed(lambda: id in found.children or not state.is_open(parent.id))
-            if id not in found.children:
-                raise ChildEffectFailed(f"{type(child).__name__} was called off with the effect that asked for it")
-            payload = found.children[id].payload
-            if isinstance(payload, EffectFailed):
-                raise ChildEffectFailed(f"{payload.kind} failed after {payload.attempts} attempts: {payload.error}")
-            if isinstance(payload, EffectCancelled):
-                raise ChildEffectFailed(f"{payload.kind} was cancelled: {payload.reason}")
-            assert isinstance(payload, Payload)
-            return payload
-
-        return call
-
-    async def _refused(self, found: OpenIntent, plugin: Plugin, id: str, child: Intent) -> None:
-        """Record that the budget has no room for a child, so that the run can end instead of asking again."""
-        event, ledger = found.event, self.live.state.ledger
-        if (lacking := ledger.lacks(child.reserves())) is None:
-            return  # a limit is used up, which the log says already
-        name, wanted, _ = lacking
-        allowed = float(getattr(ledger.budget, name))
-        payload = EffectRefused(event.id, type(child).__name__, name, wanted, round(ledger.spent(name), 6), allowed)
-        said = self.live.state.codec.saying(started_id(id, 0, "refused"), payload, cause=event.id, corr=event.corr)
-        draft = self.live.scribe.draft("effect", plugin, event.id, [said])
-        await self.live.commit(draft, still=lambda: self.live.state.is_open(event.id))
 
     def _failed(self, found: OpenIntent, attempts: int, error: str) -> EffectFailed:
         event = found.event
@@ -393,13 +292,3 @@ def _place(error: BaseException, plugin: Plugin) -> str:
         if module.partition(".")[0] in packages:
             place = f" ({module}, line {line})"
     return place
-
-
-def _refusal(ledger: Ledger, intent: Intent) -> str:
-    """Why the budget has no room for an intent; "" when it has."""
-    if over := ledger.over():
-        return f"the budget of {over[0]} is used up"
-    if lacking := ledger.lacks(intent.reserves()):
-        name, wanted, left = lacking
-        return f"it may use {wanted:g} of the budget of {name}, and {left:g} are left beside what is in flight"
-    return ""

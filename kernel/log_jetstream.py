@@ -4,7 +4,7 @@ One commit record is one message on `<prefix>.<tenant>.<run>.<lane>.<role>`, pub
 everything under `<prefix>.<tenant>.<run>`. Reading is by byte-bounded batches up to a head that the leader named
 first, so a tail cannot get lost unnoticed; following adds the stream's own republication of what it stores
 (`gome.kernel.log_live`). The vault is a second object of this class with another stream and prefix. The connection and
-its traps are in `gome.kernel.jetstream`.
+its traps are in `gome.kernel.jetstream`, how the stream is set up in `gome.kernel.log_stream`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gome.events import Draft, Head, RecordError, Sealed, follows, seal, unseal
-from gome.kernel.answers import IN_PROCESS, ApiError, Unanswered, compression, headers_size, parse
+from gome.kernel.answers import IN_PROCESS, ApiError, Unanswered, headers_size, parse
 from gome.kernel.errors import AppendUnknown, Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.log import Clock, Known, run_by_run
 from gome.kernel.log_batches import BATCH_BYTES, SMALLEST_BATCH, Where, fetch
@@ -38,6 +38,7 @@ from gome.kernel.log_checks import (
     unknown_run,
 )
 from gome.kernel.log_live import Live
+from gome.kernel.log_stream import prepare
 
 if TYPE_CHECKING:
     from gome.kernel.jetstream import Connection
@@ -360,46 +361,8 @@ class JetStreamLog:
         async with self._preparing:
             if self._prepared:
                 return
-            wanted = stream_config(self._stream, self._prefix, self._replicas)
-            try:
-                info = await self._connection.api(f"STREAM.INFO.{self._stream}")
-            except ApiError as error:
-                if error.status != 404:
-                    raise LogUnreachable(f"{self.name} cannot be used: {error}") from error
-                try:
-                    info = await self._connection.create(wanted)
-                except Forbidden as refusal:
-                    raise Forbidden(f"{self.name} is not there before a driver's first run; {refusal}") from refusal
-                except ApiError as refusal:
-                    raise LogUnreachable(f"{self.name} cannot be created: {refusal}") from refusal
-            config = (await self._connection.widen(info, self._replicas))["config"]
-            for key in ("subjects", "allow_direct", "republish", "discard", "retention", "deny_delete", "deny_purge"):
-                if config.get(key) != wanted[key]:
-                    raise UsageError(
-                        f"{self.name} was made with {key} = {config.get(key)!r}, and a log needs {wanted[key]!r}; "
-                        "name another stream or set it up anew"
-                    )
+            await prepare(self._connection, self._stream, self._prefix, self._replicas, self.name)
             self._prepared = True
-
-
-def stream_config(stream: str, prefix: str, replicas: int = 1) -> dict[str, Any]:
-    """The settings of a log's stream: nothing can be deleted, a full disk refuses instead of forgetting."""
-    wild = ".".join(["*"] * 4)
-    places = ".".join(f"{{{{wildcard({i})}}}}" for i in range(1, 5))
-    return {
-        "name": stream,
-        "subjects": [f"{prefix}.{wild}"],
-        "storage": "file",
-        "retention": "limits",
-        "discard": "new",
-        "compression": compression(replicas),
-        "num_replicas": replicas,
-        "deny_delete": True,
-        "deny_purge": True,
-        "allow_direct": True,
-        "duplicate_window": 120_000_000_000,
-        "republish": {"src": f"{prefix}.{wild}", "dest": f"{prefix}.live.{places}"},
-    }
 
 
 def _claimed(stored: bytes) -> int:

@@ -84,11 +84,9 @@ class MemoryLog:
             at = record.head
             yield record
 
-    async def scan(self, heads: Mapping[str, Head]) -> AsyncGenerator[Sealed, None]:
+    def scan(self, heads: Mapping[str, Head]) -> AsyncGenerator[Sealed, None]:
         """See `EventLog.scan`."""
-        async with aclosing(run_by_run(self, heads)) as records:
-            async for record in records:
-                yield record
+        return run_by_run(self, heads)
 
     async def follow(
         self, run: str, after: Head | None = None, known: Known | None = None

@@ -28,9 +28,9 @@ from gome.kernel.errors import GomeError
 from gome.kernel.live import LiveRun
 
 if TYPE_CHECKING:
-    from gome.kernel.effects import Workshop
     from gome.kernel.relay import Relay
     from gome.kernel.snapshot import Camera
+    from gome.kernel.workshop import Workshop
 
 
 class DeciderRaised(GomeError):

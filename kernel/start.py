@@ -42,7 +42,6 @@ from gome.kernel.discovery import (
     fallbacks_of,
     pin,
 )
-from gome.kernel.effects import Workshop
 from gome.kernel.elsewhere import Elsewhere
 from gome.kernel.errors import Forbidden, UnknownRun, UsageError
 from gome.kernel.fork import Descent, descent, lineage, still_on_record
@@ -60,6 +59,7 @@ from gome.kernel.settings import Settings
 from gome.kernel.snapshot import Camera, restored
 from gome.kernel.state import RunState
 from gome.kernel.tasks import Finding
+from gome.kernel.workshop import Workshop
 
 if TYPE_CHECKING:
     from gome.kernel.forking import ForkRequest

@@ -1,6 +1,7 @@
 """What the conformance kit of runners works with: a bench that performs one execution, and questions about its end.
 
-Used by `gome.kernel.testing_runner` and by nobody else. It needs Linux's /proc to see what of a program is still alive.
+Used by the modules of the kit (`gome.kernel.testing_runner` names them) and by nobody else. It needs Linux's /proc to
+see what of a program is still alive.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import textwrap
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,10 @@ class Bench:
         payload = answer.payload if isinstance(answer, Result) else answer
         assert isinstance(payload, ExecutionFinished), f"it answered with {type(payload).__name__}"
         return payload
+
+
+Body = Callable[[Bench], Awaitable[None]]
+"""A check: it returns, or raises AssertionError with what does not hold."""
 
 
 def _cores(count: int) -> tuple[int, ...]:

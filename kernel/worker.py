@@ -21,7 +21,7 @@ from gome.events import RunStarted
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, Connections
 from gome.kernel.discovery import codec_for, pin
-from gome.kernel.effects import Performer, Workshop
+from gome.kernel.effects import Performer
 from gome.kernel.errors import Forbidden, GomeError, LogUnreachable, PluginError, leaves
 from gome.kernel.live import LiveRun
 from gome.kernel.plugin import Plugin
@@ -31,6 +31,7 @@ from gome.kernel.recovery import Opened, recover
 from gome.kernel.snapshot import restored
 from gome.kernel.start import first_event, plugins_of, workshop
 from gome.kernel.state import RunState
+from gome.kernel.workshop import Workshop
 
 REFUSED = 10.0
 """Seconds until an intent that this worker may not perform is offered again."""

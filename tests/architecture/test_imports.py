@@ -14,7 +14,7 @@ PROGRAMS = ("plugins/mutator/pipeline/fragments/", "plugins/baseline/template.py
 """Source text of the programs that gome writes: imported by nobody but a test, executed in the sandbox."""
 
 HOMES: dict[str, tuple[str, ...]] = {
-    "nats": ("kernel/jetstream.py", "kernel/log_live.py", "kernel/service/micro.py"),
+    "nats": ("kernel/jetstream.py", "kernel/nats_client.py", "kernel/nats_link.py", "kernel/service/micro.py"),
     "httpx": ("plugins/completion/", "plugins/memory/kernel/endpoint.py"),
     "starlette": ("kernel/service/http.py",),
     "uvicorn": ("kernel/service/http.py",),

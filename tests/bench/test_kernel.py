@@ -21,7 +21,6 @@ from gome.events import AttemptAccepted, Commit, RunStarted, StepPlanned
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, connect
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import Workshop
 from gome.kernel.live import LiveRun
 from gome.kernel.pools import CorePool
 from gome.kernel.replay import Verifier
@@ -30,6 +29,7 @@ from gome.kernel.settings import Settings
 from gome.kernel.snapshot import Camera, Snapshots, restored
 from gome.kernel.state import RunState
 from gome.kernel.testing import start
+from gome.kernel.workshop import Workshop
 from tests.bench.steps import plugins
 from tests.kernel.toy import TASK
 

@@ -19,7 +19,6 @@ from gome.events import Commit, Cost, Event, ExecutionRequested, Payload
 from gome.kernel.appender import Scribe
 from gome.kernel.connect import Connection, connect
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import Workshop
 from gome.kernel.live import LiveRun
 from gome.kernel.owner import owner_lock
 from gome.kernel.plugin import Context, Result
@@ -29,6 +28,7 @@ from gome.kernel.settings import Settings
 from gome.kernel.spool import Spool
 from gome.kernel.state import RunState
 from gome.kernel.testing import start
+from gome.kernel.workshop import Workshop
 from tests.kernel import toy
 from tests.kernel.test_session import with_runner
 

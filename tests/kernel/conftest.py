@@ -1,12 +1,17 @@
-"""What tests of the kernel share: plugins that are installed for as long as a module's tests run."""
+"""What tests of the kernel share, for as long as a module's tests run: installed plugins and a server, and verbs that
+are called on a home of the module's own (its fixture `home`)."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.kernel import recorded
+from tests.kernel.nats_server import NatsServer
+from tests.kernel.verbs import Gome, caller
 
 
 @pytest.fixture(scope="module")
@@ -14,3 +19,20 @@ def toys_installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The toys of `tests.kernel.recorded`, found through their entry points."""
     with recorded.installed(tmp_path_factory.mktemp("site")):
         yield
+
+
+@pytest.fixture
+def gome(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gome:
+    """Calls a verb in this process, in an empty folder, on the module's home."""
+    monkeypatch.setenv("GOME_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    return caller(capsys)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
+    """A server for the tests of a module, none of which stops it."""
+    server = NatsServer(tmp_path_factory.mktemp("nats"))
+    asyncio.run(server.start())
+    yield server
+    server.kill()

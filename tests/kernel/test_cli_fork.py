@@ -21,7 +21,7 @@ from gome.kernel.settings import load
 from gome.kernel.start import plugins_of
 from gome.kernel.state import RunState
 from tests.kernel import recorded
-from tests.kernel.verbs import Gome, caller, served
+from tests.kernel.verbs import Gome, served
 
 
 @pytest.fixture(scope="module")
@@ -30,15 +30,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("forked")
     with served(folder / "site", folder / "home", done="done", unfinished="open"):
         yield folder / "home"
-
-
-@pytest.fixture
-def gome(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gome:
-    """Calls a verb in this process, in an empty folder, on the recorded home."""
-    monkeypatch.setenv("GOME_HOME", str(home))
-    monkeypatch.chdir(tmp_path)
-
-    return caller(capsys)
 
 
 def go(function: Callable[[Connection], Any]) -> Any:

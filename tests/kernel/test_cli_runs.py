@@ -36,7 +36,7 @@ from gome.kernel.owner import owner_lock
 from gome.kernel.settings import load
 from gome.kernel.testing import Killed
 from tests.kernel import recorded
-from tests.kernel.verbs import Gome, caller, served
+from tests.kernel.verbs import Gome, served
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +45,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("recorded")
     with served(folder / "site", folder / "home", done="toy-done", unfinished="toy-open"):
         yield folder / "home"
-
-
-@pytest.fixture
-def gome(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Gome:
-    """Calls a verb in this process, in an empty folder, on the recorded home."""
-    monkeypatch.setenv("GOME_HOME", str(home))
-    monkeypatch.chdir(tmp_path)
-
-    return caller(capsys)
 
 
 @contextmanager

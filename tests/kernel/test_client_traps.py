@@ -66,7 +66,7 @@ async def test_ghost_write_while_the_server_is_gone_nothing_is_kept_to_be_sent_l
 async def test_ghost_write_the_library_itself_refuses_what_it_could_only_buffer(server: NatsServer) -> None:
     connection = connect(server)
     await connection.open()
-    client = connection._client
+    client = connection._link.client
     assert client is not None
     server.kill()
     while client.is_connected:
@@ -132,7 +132,7 @@ async def test_oversize_headers_count_and_the_connection_survives(server: NatsSe
 async def break_for_good(connection: Connection) -> None:
     """Make the library close its client: it lets this message pass (it looks at the payload alone), and the server
     ends the connection for it."""
-    client = connection._client
+    client = connection._link.client
     assert client is not None
     await client.publish("x", b"x" * (connection.max_payload - 10), headers={"A": "b" * 100})
     while not client.is_closed:
@@ -143,11 +143,11 @@ async def test_a_client_that_closed_for_good_is_replaced_and_appending_goes_on(s
     connection = connect(server)
     log = JetStreamLog(connection)
     done = await fill(log, "r1", 2)
-    client = connection._client
+    client = connection._link.client
     await break_for_good(connection)
     done += await fill(log, "r1", 3)
     assert await everything(log, "r1") == done
-    assert connection._client is not client
+    assert connection._link.client is not client
     await log.close()
 
 
@@ -168,7 +168,7 @@ async def test_a_client_that_closed_for_good_is_replaced_for_those_who_only_list
 
 async def deafen(log: JetStreamLog) -> None:
     """Make the server forget what a log's followers listen to, as a lost message does."""
-    wanted, client = log._live._subscription, log._connection._client
+    wanted, client = log._live._subscription, log._connection._link.client
     assert wanted is not None and client is not None
     await client._send_unsubscribe(wanted.held._id)
     await log._connection._settle(client)
@@ -256,7 +256,7 @@ async def test_more_bytes_than_the_server_holds_back_for_a_client_are_read_in_bo
             await asyncio.sleep(0.05)
     assert count == 110
     assert 0 < connection.largest < BATCH_BYTES + 700_000
-    assert connection._client is not None and connection._client.stats["reconnects"] == 0
+    assert connection._link.client is not None and connection._link.client.stats["reconnects"] == 0
     assert "Slow Consumer" not in (server.folder / "nats.log").read_text()
     await log.close()
 
@@ -267,7 +267,7 @@ async def test_many_readers_on_one_connection_do_not_make_the_server_cut_it_off(
     done = await fill(log, "r1", 12, events=1, size=400_000)
     for records in await asyncio.gather(*[everything(log, "r1") for _ in range(40)]):
         assert records == done
-    assert connection._client is not None and connection._client.stats["reconnects"] == 0
+    assert connection._link.client is not None and connection._link.client.stats["reconnects"] == 0
     assert "Slow Consumer" not in (server.folder / "nats.log").read_text()
     await log.close()
 
@@ -534,12 +534,12 @@ async def test_a_store_that_was_lost_with_its_server_is_called_damaged(server: N
 async def test_a_ping_whose_sender_gave_up_does_not_deafen_the_connection(server: NatsServer) -> None:
     connection = connect(server)
     await connection.open()
-    assert connection._client is not None
-    ping = asyncio.ensure_future(connection._client.flush())
+    assert connection._link.client is not None
+    ping = asyncio.ensure_future(connection._link.client.flush())
     await asyncio.sleep(0)
     ping.cancel()
     await asyncio.gather(ping, return_exceptions=True)
-    await connection._client.flush()
+    await connection._link.client.flush()
     assert "streams" in await connection.api("INFO")
     await connection.close()
 

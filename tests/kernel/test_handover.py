@@ -214,7 +214,7 @@ async def test_wrapped_plugins_are_pure() -> None:
 
 
 async def test_whoever_asked_performs_where_two_plugins_could() -> None:
-    from gome.kernel.effects import Workshop
+    from gome.kernel.workshop import Workshop
 
     shop = Workshop((asking, plain), *([None] * 6))  # type: ignore[arg-type]
     for name in ("asking", "plain"):

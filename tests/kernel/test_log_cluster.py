@@ -17,7 +17,8 @@ from gome.kernel.answers import ApiError, parse
 from gome.kernel.errors import AppendUnknown, Conflict
 from gome.kernel.jetstream import Connection
 from gome.kernel.lease import KvLease
-from gome.kernel.log_jetstream import JetStreamLog, stream_config
+from gome.kernel.log_jetstream import JetStreamLog
+from gome.kernel.log_stream import stream_config
 from gome.kernel.queue_jetstream import WorkQueue
 from gome.kernel.service.submissions import Submissions
 from tests.kernel.log_contract import LogContract, Tamper, assert_whole, draft, everything, fill

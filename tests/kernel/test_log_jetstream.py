@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,19 +16,12 @@ from gome.events import Head, unseal
 from gome.kernel.answers import ApiError
 from gome.kernel.errors import Forbidden, LogDamaged, LogUnreachable, UsageError
 from gome.kernel.jetstream import Connection
-from gome.kernel.log_jetstream import JetStreamLog, stream_config
+from gome.kernel.log_jetstream import JetStreamLog
+from gome.kernel.log_stream import stream_config
 from tests.kernel.log_contract import LogContract, Tamper, draft, everything, fill, first
 from tests.kernel.nats_server import NatsServer
 
 counter = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    server = NatsServer(tmp_path_factory.mktemp("nats"))
-    asyncio.run(server.start())
-    yield server
-    server.kill()
 
 
 @asynccontextmanager

@@ -33,7 +33,7 @@ _numbers = itertools.count()
 
 
 class LogMachine(RuleBasedStateMachine):
-    """Histories of one run. Subclasses open the log; `drafts` are all drafts anybody ever made."""
+    """Histories of one run on a log in memory; subclasses open others. `drafts` are all drafts anybody ever made."""
 
     drafts = Bundle("drafts")
 
@@ -48,7 +48,7 @@ class LogMachine(RuleBasedStateMachine):
         return self.runner.run(work)
 
     def open(self) -> EventLog:
-        raise NotImplementedError
+        return MemoryLog(clock=self.clock)
 
     def lose_answers(self, count: int) -> None:
         """From now on, this many answers to appends get lost."""
@@ -145,11 +145,6 @@ class LogMachine(RuleBasedStateMachine):
         self.runner.close()
 
 
-class MemoryMachine(LogMachine):
-    def open(self) -> EventLog:
-        return MemoryLog(clock=self.clock)
-
-
 class FileMachine(LogMachine):
     def open(self) -> EventLog:
         if not hasattr(self, "folder"):
@@ -201,7 +196,7 @@ class JetStreamMachine(LogMachine):
         self.connection.lose = count
 
 
-TestMemoryLog = MemoryMachine.TestCase
+TestMemoryLog = LogMachine.TestCase
 TestMemoryLog.settings = settings(max_examples=60, stateful_step_count=30)
 TestFileLog = FileMachine.TestCase
 TestFileLog.settings = settings(max_examples=25, stateful_step_count=25)

@@ -198,7 +198,7 @@ async def test_each_user_receives_only_its_own_answers(server: SharedServer) -> 
         await spy.subscribe("_INBOX.>", hear, lambda: None)
         assert len(await everything(the_vault(connection), "seen")) == 1
         await spy.request("$JS.API.DIRECT.GET.GOME", b'{"seq":1}')
-        await spy._settle(await spy._ready())
+        await spy._settle(await spy.client())
         # Its own answer comes to both of its subscriptions, the scorer's to none.
         assert len(heard) == 1
 

@@ -39,7 +39,6 @@ from gome.events import (
 )
 from gome.kernel.appender import Scribe
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import Workshop
 from gome.kernel.errors import ChildEffectFailed
 from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
@@ -51,6 +50,7 @@ from gome.kernel.spool import Spool
 from gome.kernel.state import RunState
 from gome.kernel.testing import MemoryArtifacts, start
 from gome.kernel.timekeeping import RealTime
+from gome.kernel.workshop import Workshop
 from tests.kernel import toy
 
 pytestmark = pytest.mark.anyio

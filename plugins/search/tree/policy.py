@@ -6,6 +6,7 @@ reads it, so that whatever a policy has decided can be told from the log.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
@@ -31,7 +32,7 @@ class Pick(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Policy(Generic[S, O]):
+class Policy(ABC, Generic[S, O]):
     """A policy. `name` is the plugin's and its table's, `scope` begins the names of the contexts that its steps are
     shown (`aide` → `aide.improve`), `flags` are the plugin's (see `gome.kernel.plugin.Plugin`)."""
 
@@ -41,9 +42,9 @@ class Policy(Generic[S, O]):
     settings: type[S]
     flags: tuple[str, ...] = ()
 
+    @abstractmethod
     def begin(self, settings: S) -> O:
         """The own state at the start of a run."""
-        raise NotImplementedError
 
     def planned(self, tree: Tree, own: O, node: Node, draw: Draw) -> None:
         """A step has been planned, by this search or (before a fork) by another."""
@@ -55,9 +56,9 @@ class Policy(Generic[S, O]):
     def closed(self, tree: Tree, own: O, node: Node, best: float | None, draw: Draw) -> None:
         """A node has been closed; `best` is the best score before it."""
 
+    @abstractmethod
     def pick(self, tree: Tree, own: O, draw: Draw) -> Pick | None:
         """The next step, None while there is nothing to do: then something must be in flight, or the search ends."""
-        raise NotImplementedError
 
 
 def may_draft(tree: Tree, settings: ScaledSettings, number: int, drafts: int, least: int = 1) -> bool:

@@ -4,7 +4,6 @@ their own where something is to be killed."""
 from __future__ import annotations
 
 import io
-import json
 import os
 import subprocess
 import sys
@@ -19,22 +18,10 @@ from anyio.from_thread import start_blocking_portal
 
 from gome.kernel.cli import main
 from gome.kernel.server import embedded_server
+from tests.kernel.verbs import Said
 from tests.plugins.bench import toys
 
 ROOT = Path(__file__).parents[3]
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
 
 
 @dataclass(frozen=True)

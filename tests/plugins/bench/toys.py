@@ -24,7 +24,6 @@ from gome.events import (
     Metric,
     Payload,
     RunStarted,
-    ScoreRequested,
     Scores,
     SelectionStarted,
     StepPlanned,
@@ -35,7 +34,7 @@ from gome.events import (
     Text,
 )
 from gome.kernel.errors import UsageError
-from gome.kernel.plugin import Context, Effect, Plugin
+from gome.kernel.plugin import Context, Plugin
 from gome.kernel.tasks import Finding, PreparedTask, TaskOptions
 from tests import distribution
 from tests.kernel import recorded, toy
@@ -59,12 +58,6 @@ def _think(state: None, event: Event, draw: Draw) -> list[Payload]:
 reasoner = Plugin(name="toy-reasoner", role="reasoner", reads=(StepPlanned,), decide=_think)
 
 
-def _run(state: None, event: Event, draw: Draw) -> list[Payload]:
-    assert isinstance(event.payload, StepPlanned)
-    attempt = event.payload.attempt
-    return [ExecutionRequested(attempt=attempt, purpose="full", program=Text.of(f"print({attempt!r})\n"), inputs={})]
-
-
 async def _execute(event: Event, ctx: Context) -> Payload:
     """Takes a moment, so that a kill finds something in flight, and leaves a trace."""
     assert isinstance(event.payload, ExecutionRequested)
@@ -79,14 +72,7 @@ async def _execute(event: Event, ctx: Context) -> Payload:
     )
 
 
-runner = Plugin(
-    name="toy-runner",
-    role="runner",
-    reads=(StepPlanned,),
-    decide=_run,
-    effects=(Effect(ExecutionRequested, policy="reconcile"),),
-    perform=_execute,
-)
+runner = replace(toy.runner, perform=_execute)
 
 
 @dataclass
@@ -146,10 +132,6 @@ selection = Plugin(
 )
 
 
-def _score(state: None, event: Event, draw: Draw) -> list[Payload]:
-    return [ScoreRequested(task=toy.TASK, attempt="final", purpose="rerun", outputs={}, folds=toy.FILE, final=True)]
-
-
 async def _grade(event: Event, ctx: Context) -> Payload:
     """Hidden grades of everything: validation and a tenth, so that a test knows them."""
     assert ctx.vault is not None
@@ -163,14 +145,7 @@ async def _grade(event: Event, ctx: Context) -> Payload:
     return SubmissionScored(attempt="final", purpose="rerun", score=t.selected.score)
 
 
-scorer = Plugin(
-    name="toy-scorer",
-    role="scorer",
-    reads=(SubmissionSelected,),
-    decide=_score,
-    effects=(Effect(ScoreRequested),),
-    perform=_grade,
-)
+scorer = replace(toy.scorer, perform=_grade)
 
 
 class Source:

@@ -34,7 +34,6 @@ from gome.events import (
 from gome.kernel.appender import Scribe
 from gome.kernel.artifacts import ArtifactStore
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import Workshop
 from gome.kernel.lifecycle import lifecycle
 from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
@@ -47,6 +46,7 @@ from gome.kernel.spool import Spool
 from gome.kernel.state import RunState
 from gome.kernel.testing import start
 from gome.kernel.timekeeping import RealTime
+from gome.kernel.workshop import Workshop
 from gome.plugins.judge.guard import plugin as guard
 from gome.plugins.memory.kernel import plugin as memory
 from gome.plugins.mutator.llm import plugin as llm

@@ -36,7 +36,6 @@ from gome.events import (
 )
 from gome.kernel.appender import Scribe
 from gome.kernel.discovery import codec_for
-from gome.kernel.effects import Workshop
 from gome.kernel.lifecycle import lifecycle
 from gome.kernel.live import LiveRun
 from gome.kernel.log_memory import MemoryLog
@@ -48,6 +47,7 @@ from gome.kernel.spool import Spool
 from gome.kernel.state import RunState
 from gome.kernel.testing import MemoryArtifacts, start
 from gome.kernel.timekeeping import RealTime
+from gome.kernel.workshop import Workshop
 from gome.plugins.reasoner.gome import plugin
 from gome.plugins.reasoner.gome.events import ScenarioAnalysed
 from tests.kernel import toy

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gome.plugins.tasks.mlebench.competitions import competition, competitions
-from gome.plugins.tasks.mlebench.graders import CATHETERS, UNSUPPORTED, graders
+from gome.plugins.tasks.mlebench.graders import UNSUPPORTED, graders
+from gome.plugins.tasks.mlebench.graders.by_competition import CATHETERS
 from gome.plugins.tasks.mlebench.graders.checking import InvalidSubmission
 from tests.plugins.tasks.mlebench.grading_tables import Table, rows, score
 
