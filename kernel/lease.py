@@ -22,7 +22,14 @@ from gome.kernel.owner import Owner, refusal
 
 BUCKET = "GOME_OWNERS"
 LEASE = 15.0
-"""Seconds after which a lease that is not renewed is free again."""
+"""Seconds after which a lease that is not renewed is free again: as long as a log waits for its server
+(`Connection.patience`), and longer than the servers of a cluster need to replace one that led the bucket. They begin to
+vote 4 to 9 s after its last sign (`minElectionTimeout` and `maxElectionTimeout` in nats-server's raft.go); until then
+the bucket takes nothing, and the last renewal may have been a quarter of the lease before that sign."""
+_TURNS = 4
+"""Renewals in the time of a lease."""
+_TRIES = 20
+"""And as often one that failed is tried again."""
 _WRONG_LAST = (10071, 10164)
 _STREAM_EXISTS = 10058
 
@@ -32,7 +39,7 @@ class KvLease:
 
     Entering raises `UsageError` naming the owner while another holds the run, `LogUnreachable` without a server.
     `lease.epoch` grows with every owner of any run. The lease is renewed in the background; `lease.lost` is set when
-    somebody else has it (this process was stopped for longer than the lease) or no server answered for as long, and
+    somebody else has it (this process was stopped for longer than the lease) or no server renewed it for as long, and
     the holder should then stop driving; `lease.why` says which. Leaving gives the lease back. The bucket is an ordinary
     JetStream KV bucket; an empty value is a lease given back.
     """
@@ -121,16 +128,19 @@ class KvLease:
         message = answer["message"]
         return int(message["seq"]), base64.b64decode(message.get("data", ""))
 
-    async def _put(self, value: bytes, last: int) -> int:
+    async def _put(self, value: bytes, last: int, timeout: float = 0.0) -> int:
         headers = {"Nats-Expected-Last-Subject-Sequence": str(last)}
-        return int(parse(await self._connection.request(self._subject, value, headers))["seq"])
+        return int(parse(await self._connection.request(self._subject, value, headers, timeout))["seq"])
 
     async def _renew(self) -> None:
-        renewed = time.monotonic()
+        renewed, pause = time.monotonic(), self.lease / _TURNS
         while time.monotonic() - renewed < self.lease:
-            await asyncio.sleep(self.lease / 4)
+            await asyncio.sleep(pause)
+            # Servers that have lost the bucket's leader refuse at once, and the next turn may come too long after they
+            # have elected another.
+            pause = self.lease / _TRIES
             try:
-                self._revision = await self._put(self._value, self._revision)
+                self._revision = await self._put(self._value, self._revision, self.lease / _TURNS)
             except LogUnreachable:
                 continue
             except ApiError as error:
@@ -148,6 +158,6 @@ class KvLease:
                 self._revision = revision
                 if not revision:
                     continue
-            renewed = time.monotonic()
+            renewed, pause = time.monotonic(), self.lease / _TURNS
         self.why = self.why or f"{self._connection.where} did not renew it for {self.lease:g} s; resume the run later"
         self.lost.set()

@@ -173,12 +173,11 @@ class Launcher:
         self._held.enter_context(owner_lock(self.connection.home, run))
         if not self.settings.nats_url or self.connection.nats is None:
             return None
-        from gome.kernel.lease import LEASE, KvLease
+        from gome.kernel.lease import KvLease
 
         # A scorer elsewhere may write to the vault, but only a driver may make it.
         await self.connection.vault.head(run)
-        lease = min(LEASE, float(self.settings.lease))
-        return await self._held.enter_async_context(KvLease(self.connection.nats, run, lease=lease))
+        return await self._held.enter_async_context(KvLease(self.connection.nats, run))
 
     async def start(self, request: Request, say: Callable[[str], None], task: Task | None = None) -> Launch:
         """Start a new run, or take up an open one of the same id. `task` is what the request's specification comes to,

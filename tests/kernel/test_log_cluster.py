@@ -208,6 +208,27 @@ async def opened_k(url: str) -> AsyncIterator[JetStreamLog]:
 
 
 @pytest.mark.anyio
+async def test_a_lease_outlasts_the_election_after_the_server_that_led_its_bucket_was_killed(tmp_path: Path) -> None:
+    cluster = Cluster.of_three(tmp_path)
+    try:
+        await started(cluster)
+        connection = a_connection(cluster.url)
+        async with KvLease(connection, "r1") as lease:
+            turn = lease._revision
+            async with asyncio.timeout(60):
+                while lease._revision == turn:
+                    await asyncio.sleep(0.02)
+                (await leader(cluster, connection, "KV_GOME_OWNERS")).kill()
+                turn = lease._revision
+                while lease._revision == turn and not lease.lost.is_set():
+                    await asyncio.sleep(0.02)
+            assert not lease.lost.is_set(), lease.why
+        await connection.close()
+    finally:
+        cluster.kill()
+
+
+@pytest.mark.anyio
 async def test_one_server_of_three_may_be_away_and_two_may_not(tmp_path: Path) -> None:
     cluster = Cluster.of_three(tmp_path)
     try:

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from gome.kernel.answers import Message
+from gome.kernel.connect import connect
 from gome.kernel.errors import LogUnreachable, UsageError
 from gome.kernel.jetstream import Connection, parse
 from gome.kernel.lease import KvLease
 from gome.kernel.owner import Owner, owner_lock, owner_of
 from gome.kernel.server import embedded_server
+from gome.kernel.settings import Settings
+from gome.kernel.start import Launcher
 
 HOLDER = """
 import sys
@@ -151,13 +154,17 @@ NOT_FOUND = b'{"error": {"code": 404, "err_code": 10037, "description": "no mess
 
 class Behind(Connection):
     """A connection to a server that leads the bucket's stream without having caught up, as long as `behind` is left: it
-    knows of no record, and so no expectation about the last one holds."""
+    knows of no record, and so no expectation about the last one holds. Nobody leads as long as `leaderless` is left."""
 
     behind = 0
+    leaderless = 0
 
     async def request(
         self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float = 0.0
     ) -> Message:
+        if self.leaderless and headers and subject.startswith("$KV."):
+            self.leaderless -= 1
+            return Message("", b"", {"Status": "503"})
         if self.behind and headers and subject.startswith("$KV."):
             return Message("", WRONG_LAST, None)
         if self.behind and ".STREAM.MSG.GET." in subject:
@@ -180,6 +187,28 @@ async def test_a_server_that_has_not_caught_up_takes_no_lease_away_and_gives_non
         with pytest.raises(LogUnreachable, match="gives no lease on run r2"):
             async with KvLease(nats, "r2"):
                 pass
+
+
+@pytest.mark.anyio
+async def test_a_renewal_that_was_refused_is_tried_again_before_its_next_turn(tmp_path: Path) -> None:
+    async with server(tmp_path, Behind) as nats, KvLease(nats, "r1", lease=3.0) as lease:
+        assert isinstance(nats, Behind)
+        # A lease has four turns: whoever awaits them has lost it by then.
+        revision, nats.leaderless = lease._revision, 5
+        async with asyncio.timeout(10):
+            while lease._revision <= revision and not lease.lost.is_set():
+                await asyncio.sleep(0.02)
+        assert not nats.leaderless and not lease.lost.is_set()
+
+
+@pytest.mark.anyio
+async def test_a_driver_keeps_its_lease_as_long_as_its_log_waits_whatever_workers_have(tmp_path: Path) -> None:
+    async with embedded_server(tmp_path) as address:
+        settings = Settings(tmp_path / "home", nats_url=address.url, nats_token=address.token, lease=5)
+        async with connect(settings) as connection, Launcher(connection, settings) as launcher:
+            lease = await launcher.own("r1")
+            assert lease is not None and connection.nats is not None
+            assert lease.lease >= connection.nats.patience > settings.lease
 
 
 @pytest.mark.anyio
