@@ -108,9 +108,12 @@ def queued(table: Mapping[str, Any]) -> list[str]:
 
 def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Settings) -> dict[str, Any]:
     """The kernel's tables and each plugin's: defaults under what the person set. Raises `UsageError` for a table or key
-    that no installed plugin knows, for an option on the command line that means nothing to this run, and for a run that
-    would ask models without knowing which."""
+    that no installed plugin knows, for an option on the command line that means nothing to this run, for a profile that
+    is made for another search, and for a run that would ask models without knowing which."""
     installed = [f.plugin for f in discover() if f.plugin is not None]
+    for plugin in plugins:
+        if plugin.role == "search":
+            settings.check_profile(plugin.name, (p.name for p in installed if p.role == "search"))
     idle = [p for p in installed if p not in plugins and p.name not in {c.name for c in plugins}]
     settings.check_tables([*(p.name for p in (*plugins, *idle)), *TABLES, "performers"])
     queued(request.settings.get("performers", {}))

@@ -146,6 +146,7 @@ def _settings_of(base: Settings, cell: Cell) -> Settings:
         roles=treatment.roles,
         plugins=treatment.settings,
         origins={},
+        profiled={},
     )
 
 

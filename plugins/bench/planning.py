@@ -30,6 +30,10 @@ from gome.plugins.bench.suite import ModelChoice, SearchChoice, Suite
 TIMED = ("seconds", "execution_seconds")
 """Currencies in which an execution that is answered from the cache would be cheaper than it was."""
 
+_OWN_PROFILE = (
+    'a profile in profiles goes with every search; give it to its own: searches = [{ name = "…", profile = "…" }]'
+)
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -69,6 +73,7 @@ def plan(suite: Suite, settings: Settings, sets: Sequence[str] = (), parallel: i
         find(task.spec)
     found = discover()
     known = {f.plugin.name for f in found if f.plugin is not None} | {*TABLES, "performers"}
+    searches = [f.plugin.name for f in found if f.plugin is not None and f.role == "search"]
     resolved = []
     for search, reasoner, model, profile, levels in _combinations(suite):
         label = " ".join(part for part in (search.name, reasoner, model.name, profile, *levels.values()) if part)
@@ -76,6 +81,7 @@ def plan(suite: Suite, settings: Settings, sets: Sequence[str] = (), parallel: i
             loaded = _loaded(suite, settings, sets, search, reasoner, model, profile, levels)
             treatment = _treatment(loaded, known, search, reasoner, model, profile, levels)
             cast = choose(found, treatment.roles)
+            loaded.check_profile(loaded.roles["search"], searches, _OWN_PROFILE)
             request = Request(spec="", named=treatment.roles, settings=loaded.plugins, budget=suite.run_budget())
             resolved.append(Resolved(treatment, cast, resolve_settings(cast, request, loaded)))
         except (UsageError, PluginError) as error:

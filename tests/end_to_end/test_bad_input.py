@@ -138,6 +138,11 @@ def test_a_setting_that_no_plugin_has(terminal: Terminal) -> None:
     refused(terminal, 2, "nobody", args=("run", "houses.csv", *PRICE, "--set", "nobody.x=1"))
 
 
+def test_a_profile_of_another_search(terminal: Terminal) -> None:
+    args = ("run", "houses.csv", *PRICE, "--profile", "aide-released", "--search", "mlmaster")
+    refused(terminal, 2, "aide-released (--profile)", "the search aide", "search is mlmaster", args=args)
+
+
 def test_a_time_that_is_none(terminal: Terminal) -> None:
     refused(terminal, 2, "soon", args=("run", "houses.csv", *PRICE, "--time", "soon"))
 
