@@ -90,6 +90,7 @@ def _list(as_json: bool) -> None:
 
 async def _dry_run(settings: Settings, planned: Plan, as_json: bool) -> None:
     async with connect(settings) as connection:
+        await Conductor(connection, settings).check_tasks(planned)
         known = await rates(connection, planned)
         asks = any(p.role == "completion" for r in planned.resolved for p in r.plugins)
         request = request_of(planned.cells[0], "", False)
