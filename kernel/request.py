@@ -27,7 +27,7 @@ from gome.kernel.loop import TABLES
 from gome.kernel.models import check_models, overrides
 from gome.kernel.plugin import Plugin
 from gome.kernel.settings import Settings, plugin_settings
-from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
+from gome.kernel.tasks import SEEDS, Finding, PreparedTask, TaskOptions, check_seed, find
 
 DEFAULT_SECONDS = 180.0
 """Budget of a run for which nobody names one."""
@@ -58,7 +58,8 @@ class Request:
     unsafe: bool = False
 
     def __post_init__(self) -> None:
-        """Raises `UsageError` for a budget that would end the run before its first step."""
+        """Raises `UsageError` for a seed out of range, and for a budget that would end a run before its first step."""
+        check_seed("seed", self.seed, SEEDS)
         for limit in self.budget.__struct_fields__:
             allowed = getattr(self.budget, limit)
             if allowed is not None and not allowed > 0:  # also where it is no number at all

@@ -18,6 +18,7 @@ from gome.events import Budget
 from gome.kernel.errors import UsageError
 from gome.kernel.settings_file import Origin, dotted, flat, parse, read
 from gome.kernel.settings_plugins import plugin_settings, seconds, unknown
+from gome.kernel.tasks import SEEDS, SPLIT_SEEDS, check_seed
 from gome.plugins.bench.commands import PLAYED
 from gome.plugins.bench.table import CURRENCIES, Split
 
@@ -26,6 +27,8 @@ TIMES = ("seconds", "execution_seconds")
 """Currencies whose amounts may have units."""
 WHOLE = ("steps", "executions", "completions", "tokens")
 """Currencies that are counted."""
+MOST_SEEDS = 1000
+"""The highest number of seeds that a suite may ask for by a number."""
 SHIPPED = Path(__file__).with_name("suites")
 """Where the suites lie that ship."""
 _TABLE = "suite"
@@ -178,8 +181,10 @@ def suite_of(text: str, source: str, *, folder: Path | None = None) -> Suite:
         _entries(table, name, "spec", kind, source)
     _entries(table, "searches", "name", SearchChoice, source)
     _entries(table, "models", "name", ModelChoice, source)
-    if isinstance(table.get("seeds"), int) and not isinstance(table["seeds"], bool):
-        table["seeds"] = list(range(table["seeds"]))
+    if isinstance(count := table.get("seeds"), int) and not isinstance(count, bool):
+        if not 1 <= count <= MOST_SEEDS:
+            raise UsageError(f"{source}: seeds: {count} is no number of seeds: 1 to {MOST_SEEDS}, or a list of seeds")
+        table["seeds"] = list(range(count))
     if isinstance(budget := table.get("budget"), dict):
         _limits(budget, source)
     suite = plugin_settings(_TABLE, Suite, table, origins=origins)
@@ -247,6 +252,10 @@ def _check(suite: Suite, source: str) -> None:
         for twice in (v for v in seen if seen.count(v) > 1):  # which may be 0, or ""
             shown = twice.spec if isinstance(twice, TaskChoice) else twice
             raise UsageError(f"{source}: {name}: {shown} stands there twice; each cell runs once")
+    for seed in suite.seeds:
+        check_seed("seed", seed, SEEDS, f"{source}: seeds: ")
+    for seed in suite.split_seeds:
+        check_seed("split seed", seed, SPLIT_SEEDS, f"{source}: split_seeds: ")
     for name in ("searches", "reasoners", "profiles", "seeds"):
         if not getattr(suite, name):
             raise UsageError(f"{source}: {name}: an empty list leaves no cells; leave the key out for the default")

@@ -61,6 +61,12 @@ def test_a_budget_that_allows_nothing_is_refused(terminal: Terminal, option: str
     refused(terminal, 2, f"a budget of {named} allows nothing", args=("run", "ames", option, value))
 
 
+@pytest.mark.parametrize("value", ["-1", str(2**70)])
+@pytest.mark.parametrize(("option", "most"), [("--seed", 2**53), ("--split-seed", 2**32 - 1)])
+def test_a_seed_that_is_none_is_refused_with_the_range(terminal: Terminal, option: str, most: int, value: str) -> None:
+    refused(terminal, 2, f"seed {value} is out of range", f"from 0 to {most}", args=("run", "ames", option, value))
+
+
 def test_a_table_that_is_not_there(terminal: Terminal) -> None:
     refused(terminal, 2, "nowhere.csv", args=("run", "nowhere.csv", *PRICE))
 

@@ -405,7 +405,7 @@ def test_a_profile_that_is_made_for_another_search_is_refused(
     if not refused:
         settings.check_profile(search, searches)
         return
-    made = rf"profile p \(.*gome.toml:1\) is made for the search {refused}, and this run's search is {search}: leave one"
+    made = rf"profile p \(.*gome.toml:1\) is made for the search {refused}, and this run's search is {search}: leave"
     with pytest.raises(UsageError, match=made):
         settings.check_profile(search, searches)
 

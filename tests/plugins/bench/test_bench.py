@@ -143,7 +143,7 @@ def test_a_table_that_cannot_be_a_task_is_refused_before_anything_runs(terminal:
     terminal.write("small.csv", "size,price\n1,2\n")
     (terminal.folder / "bare").mkdir()
     for task, said in (
-        ("{spec='./nowhere.csv', target='price'}", "suite own, task nowhere.csv: training table nowhere.csv does not exist"),
+        ("{spec='./nowhere.csv', target='price'}", "suite own, task nowhere.csv: training table nowhere.csv does not"),
         ("{spec='./small.csv', target='pric'}", "did you mean 'price'"),
         ("'./bare'", "bare/task.toml does not exist"),
         ("{spec='ames', target='price'}", "'ames' of the suite is fixed"),

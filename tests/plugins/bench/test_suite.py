@@ -75,6 +75,11 @@ def test_files_that_tasks_name_are_found_beside_the_suite(tmp_path: Path) -> Non
         (("seeds = 3", "seeds = []"), r"seeds: an empty list leaves no cells"),
         (("seeds = 3", 'seeds = 3\ndev = ["ames"]'), r"either tasks, or dev and held_out"),
         (("levels = [true, false]", ""), r"factors\.guard: write key and levels"),
+        (("seeds = 3", "seeds = 0"), r"mine\.toml: seeds: 0 is no number of seeds: 1 to 1000, or a list"),
+        (("seeds = 3", "seeds = 1000000000000"), r"seeds: 1000000000000 is no number of seeds"),
+        (("seeds = 3", "seeds = [-1]"), r"mine\.toml: seeds: seed -1 is out of range: .* 0 to 9007199254740992"),
+        (("seeds = 3", "split_seeds = [0, -1]"), r"split_seeds: split seed -1 is out of range: .* 0 to 4294967295"),
+        (("seeds = 3", f"split_seeds = [{2**70}]"), rf"split_seeds: split seed {2**70} is out of range"),
         (("[budget]", "[budget"), r"mine\.toml:\d+:"),
     ],
 )
