@@ -21,7 +21,7 @@ from anyio import to_thread
 
 from gome.events import Artifact, Budget, Task
 from gome.kernel.connect import Connection
-from gome.kernel.discovery import RUN_ROLES, discover
+from gome.kernel.discovery import RUN_ROLES, discover, fallbacks_of
 from gome.kernel.errors import UsageError
 from gome.kernel.loop import TABLES
 from gome.kernel.models import check_models, overrides
@@ -110,8 +110,10 @@ def queued(table: Mapping[str, Any]) -> list[str]:
 def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Settings) -> dict[str, Any]:
     """The kernel's tables and each plugin's: defaults under what the person set. Raises `UsageError` for a table or key
     that no installed plugin knows, for an option on the command line that means nothing to this run, for a profile that
-    is made for another search, and for a run that would ask models without knowing which."""
-    installed = [f.plugin for f in discover() if f.plugin is not None]
+    is made for another search, and for a run that would ask models without knowing which; `PluginError` for a fallback
+    that is not there or needs a model itself."""
+    found = discover()
+    installed = [f.plugin for f in found if f.plugin is not None]
     for plugin in plugins:
         if plugin.role == "search":
             settings.check_profile(plugin.name, (p.name for p in installed if p.role == "search"))
@@ -131,6 +133,8 @@ def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Sett
             if key.startswith(f"{plugin.name}.") and origin.source.startswith("--set"):
                 raise UsageError(f"{origin}: plugin {plugin.name} takes no part in this run (see `gome plugins`)")
     check_models(plugins, tables, request.budget)
+    if request.fallback:
+        fallbacks_of(found, plugins, request.fallback)
     return tables
 
 

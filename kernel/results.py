@@ -7,6 +7,7 @@ report is in `report`.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -186,6 +187,14 @@ def folder_for(task: Task, run: str, where: Path) -> Path:
     """`./gome-<task>-<run>`, the task's name not said twice."""
     name = run if run.startswith(task.name) else f"{task.name}-{run}"
     return where / f"gome-{name}"
+
+
+def check_place(where: Path) -> None:
+    """Raise `UsageError` where no result folder can be made, which a run should not learn at its end."""
+    there = next(path for path in (where, *where.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "you may not write there" if there.is_dir() else f"{there} is a file"
+        raise UsageError(f"cannot write results to {where}: {why}; name another folder with --out")
 
 
 def write(folder: Path, t: Trajectory, report: str, artifacts: Artifacts) -> None:

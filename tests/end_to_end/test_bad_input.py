@@ -149,6 +149,26 @@ def test_a_profile_of_another_search(terminal: Terminal) -> None:
     refused(terminal, 2, "aide-released (--profile)", "the search aide", "search is mlmaster", args=args)
 
 
+def test_settings_that_no_run_could_go_by(terminal: Terminal) -> None:
+    for setting in ("metrics.folds=1", "metrics.partitions=0", "guard.seeds=-1", "reruns.penalty=-1"):
+        refused(terminal, 2, setting.partition("=")[0], ">=", args=("run", "houses.csv", *PRICE, "--set", setting))
+
+
+def test_a_fallback_that_is_not_there(terminal: Terminal) -> None:
+    refused(terminal, 2, "no reasoner called nobody", args=("run", "houses.csv", *PRICE, "--fallback", "nobody"))
+
+
+def test_a_place_for_results_that_is_a_file_is_refused_before_the_run(terminal: Terminal) -> None:
+    args = ("run", "houses.csv", *PRICE, "--out", "houses.csv/x")
+    refused(terminal, 2, "houses.csv is a file", "--out", args=args)
+    refused(terminal, 2, "houses.csv is a file", args=(*args, "--dry-run"))
+    assert terminal.lines("runs") == []
+
+
+def test_a_dry_run_refuses_an_id_that_no_run_can_have(terminal: Terminal) -> None:
+    refused(terminal, 2, "run id 'a b'", args=("run", "houses.csv", *PRICE, "--run", "a b", "--dry-run"))
+
+
 def test_a_time_that_is_none(terminal: Terminal) -> None:
     refused(terminal, 2, "soon", args=("run", "houses.csv", *PRICE, "--time", "soon"))
 
