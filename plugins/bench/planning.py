@@ -79,13 +79,25 @@ def plan(suite: Suite, settings: Settings, sets: Sequence[str] = (), parallel: i
         label = " ".join(part for part in (search.name, reasoner, model.name, profile, *levels.values()) if part)
         try:
             loaded = _loaded(suite, settings, sets, search, reasoner, model, profile, levels)
+            _check_names(loaded, search, reasoner, model, profile)
             treatment = _treatment(loaded, known, search, reasoner, model, profile, levels)
             cast = choose(found, treatment.roles)
             loaded.check_profile(loaded.roles["search"], searches, _OWN_PROFILE)
-            request = Request(spec="", named=treatment.roles, settings=loaded.plugins, budget=suite.run_budget())
+            request = Request(
+                spec="",
+                named=treatment.roles,
+                settings=loaded.plugins,
+                budget=suite.run_budget(),
+                fallback=loaded.fallback,
+            )
             resolved.append(Resolved(treatment, cast, resolve_settings(cast, request, loaded)))
         except (UsageError, PluginError) as error:
             raise type(error)(f"suite {suite.name}, {label}: {error}") from error
+    if suite.models and not any(plugin.role == "completion" for r in resolved for plugin in r.plugins):
+        raise UsageError(
+            f"suite {suite.name}: models are named, and nobody asks one: name a reasoner that does in reasoners, or "
+            "leave models out"
+        )
     found_cells = cells(suite, [r.treatment for r in resolved])
     return Plan(
         suite=suite,
@@ -140,6 +152,22 @@ def _loaded(
         flags.setdefault("traces", suite.traces)
     flags["home"] = str(settings.home)
     return load(flags=flags, sets=sets, said_by="what the suite sets")
+
+
+def _check_names(loaded: Settings, search: SearchChoice, reasoner: str, model: ModelChoice, profile: str) -> None:
+    """Raise `UsageError` where something else than what a cell is called by would run in it."""
+    asked = loaded.plugins.get("completion", {}).get("model")
+    for key, said, has in (
+        ("search", search.search or search.name, loaded.roles.get("search")),
+        ("reasoner", reasoner, loaded.roles.get("reasoner")),
+        ("profile", profile, loaded.profile),
+        ("completion.model", model.model or model.name, asked),
+    ):
+        if said and has != said:
+            raise UsageError(
+                f"{loaded.origins.get(key, 'a setting')} puts {has} in the place of {said}, by which cells would still "
+                "be called; leave it out, or change the suite"
+            )
 
 
 def _treatment(

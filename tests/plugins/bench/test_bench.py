@@ -129,6 +129,8 @@ def test_what_is_wrong_is_said_before_anything_runs(terminal: Terminal) -> None:
     for args, said in (
         (("bench", "wrong.toml"), "did you mean alpha"),
         (("bench", "smok"), "did you mean smoke"),
+        (("bench", "./none.csv", "--dry-run"), "there is no suite './none.csv'"),
+        (("bench", "smoke", "--dry-run", "--run", "a b"), "run id 'a b' cannot be used"),
         (("bench", "none.toml"), "cannot read the suite none.toml"),
         (("bench", "--resume", "nobody"), "there is no run 'nobody'"),
         (("bench", "smoke", "--resume", "x"), "leave out smoke"),
