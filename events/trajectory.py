@@ -21,7 +21,7 @@ from gome.events.execution import ExecutionFinished, ExecutionRefused
 from gome.events.feedback import AttemptAccepted, AttemptRejected, FeedbackGiven
 from gome.events.hypothesis import Challenge, Hypothesis, HypothesisProposed, ProposalFailed
 from gome.events.rerun import RerunCompared, RerunRequested
-from gome.events.run import RunFinished, RunForked, RunStarted, RunSuspended, StopRequested
+from gome.events.run import RunFinished, RunForked, RunResumed, RunStarted, RunSuspended, StopRequested
 from gome.events.score import DataProfiled, SubmissionRejected, SubmissionScored
 from gome.events.selection import SelectionFailed, SelectionStarted, SubmissionSelected
 from gome.events.step import MemoryRecalled, Recollection, StepPlanned
@@ -388,6 +388,10 @@ def _suspended(t: Trajectory, e: Event, p: RunSuspended) -> None:
     t.suspended = p.reason
 
 
+def _resumed(t: Trajectory, e: Event, p: RunResumed) -> None:
+    t.suspended = ""
+
+
 def _finished(t: Trajectory, e: Event, p: RunFinished) -> None:
     t.finished = p
 
@@ -441,6 +445,7 @@ _FOLDS: dict[type, Callable[..., None]] = {
     SelectionFailed: _selection_failed,
     StopRequested: _stop,
     RunSuspended: _suspended,
+    RunResumed: _resumed,
     RunFinished: _finished,
     RerunRequested: _rerun,
     RerunCompared: _compared,

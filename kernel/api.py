@@ -27,7 +27,7 @@ from gome.kernel.forking import ForkRequest
 from gome.kernel.profiles import find_profile
 from gome.kernel.report import report
 from gome.kernel.request import DEFAULT_PROFILE, DEFAULT_SECONDS, Request
-from gome.kernel.results import Summary, folder_for, summarise, takes_tables, write
+from gome.kernel.results import Summary, check_place, folder_for, summarise, takes_tables, write
 from gome.kernel.settings import Settings, load, seconds
 from gome.kernel.start import Launch, Launcher
 from gome.kernel.tasks import TaskOptions
@@ -66,7 +66,9 @@ async def execute(
     say: Callable[[str], None] = lambda text: None,
 ) -> Done:
     """Start a run (or resume `resume`, or `fork` one), drive it, and write its result folder below `out` (default: the
-    working folder)."""
+    working folder). Raises `UsageError` before anything begins where none can be written."""
+    out = out or Path.cwd()
+    check_place(out)
     async with connect(settings, memory=memory) as connection, Launcher(connection, settings) as launcher:
         if fork is not None:
             launch = await launcher.fork(fork, say)
@@ -77,7 +79,7 @@ async def execute(
         if launch.live.state.finished is None:
             async with watch(launch):
                 await launch.drive()
-        return await finish(connection, launch, out or Path.cwd())
+        return await finish(connection, launch, out)
 
 
 async def finish(connection: Connection, launch: Launch, out: Path) -> Done:

@@ -200,8 +200,10 @@ def alone(found: Iterable[Found], name: str) -> Plugin:
 
 def fallbacks_of(found: Iterable[Found], chosen: Sequence[Plugin], reasoner: str) -> dict[str, str]:
     """Who takes over when the model that a run's plugins need is gone: the named reasoner, and the defaults of the
-    other roles that ask a model. Empty when none does. Raises `PluginError` for a stand-in that needs one itself."""
+    other roles that ask a model. Empty when none does. Raises `PluginError` for a reasoner that is not there and for a
+    stand-in that needs a model itself."""
     available = list(found)
+    plugin_of(available, "reasoner", reasoner)
     stand_ins: dict[str, str] = {}
     for plugin in chosen:
         if not plugin.needs:

@@ -27,6 +27,7 @@ from gome.kernel.settings import Settings
 from gome.kernel.settings_plugins import merged, plugin_settings
 from gome.kernel.start import plugins_of
 from gome.kernel.state import RunState
+from gome.kernel.tasks import SEEDS, check_seed
 
 _THINKING = ("reasoner", "memory", "mutator", "completion")
 """Roles that go by the tables of `gome.kernel.loop`."""
@@ -46,6 +47,11 @@ class ForkRequest:
     budget: Budget = field(default_factory=Budget)
     substitute: bool = False
     unsafe: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for a seed that is none."""
+        if self.seed is not None:
+            check_seed("seed", self.seed, SEEDS)
 
 
 @dataclass(frozen=True)

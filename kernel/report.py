@@ -15,12 +15,23 @@ def number(value: float | None, sign: str = "") -> str:
 
 def gain_sentence(gain: Gain, metric: str) -> str:
     """`14.2 % better than default LightGBM (0.1234): 0.0190 …` with the paired interval."""
-    how = "better" if gain.gain > 0 else "worse"
     sure = "" if gain.low > 0 or gain.high < 0 else ", which may be chance"
+    how = f"{abs(gain.share) * 100:.1f} % {'better' if gain.gain > 0 else 'worse'} than" if gain.gain else "as good as"
     return (
-        f"{abs(gain.share) * 100:.1f} % {how} than {gain.over} ({metric} {number(gain.score)}): "
+        f"{how} {gain.over} ({metric} {number(gain.score)}): "
         f"{number(gain.gain, '+')}, 95 % interval {number(gain.low, '+')} to {number(gain.high, '+')}{sure}"
     )
+
+
+def _to_first(s: Summary) -> str:
+    """How what was handed in compares with the first attempt, if it is another one; "" where nothing is known."""
+    if s.first == "itself":
+        return f"what was handed in is the first attempt itself ({s.attempt})"
+    compared = gain_sentence(s.over_first, s.metric) if s.over_first else ""
+    if s.first == "rerun":
+        again = f"what was handed in is the first attempt ({s.attempt}), run again with other seeds and folds"
+        return f"{again}: {compared}" if compared else again
+    return compared
 
 
 def headline(s: Summary) -> list[str]:
@@ -33,9 +44,10 @@ def headline(s: Summary) -> list[str]:
         lines.append(f"hidden {s.metric} {number(s.hidden)} ± {number(s.hidden_se)}")
     elif s.outcome in ("done", "stopped") and s.choices:
         lines.append("no hidden answers are known for this task")
-    for gain in (s.over_baseline, s.over_first):
-        if gain is not None:
-            lines.append(gain_sentence(gain, s.metric))
+    if s.over_baseline is not None:
+        lines.append(gain_sentence(s.over_baseline, s.metric))
+    if to_first := _to_first(s):
+        lines.append(to_first)
     return lines
 
 

@@ -21,13 +21,13 @@ from anyio import to_thread
 
 from gome.events import Artifact, Budget, Task
 from gome.kernel.connect import Connection
-from gome.kernel.discovery import RUN_ROLES, discover
+from gome.kernel.discovery import RUN_ROLES, discover, fallbacks_of
 from gome.kernel.errors import UsageError
 from gome.kernel.loop import TABLES
 from gome.kernel.models import check_models, overrides
 from gome.kernel.plugin import Plugin
 from gome.kernel.settings import Settings, plugin_settings
-from gome.kernel.tasks import Finding, PreparedTask, TaskOptions, find
+from gome.kernel.tasks import SEEDS, Finding, PreparedTask, TaskOptions, check_seed, find
 
 DEFAULT_SECONDS = 180.0
 """Budget of a run for which nobody names one."""
@@ -58,7 +58,8 @@ class Request:
     unsafe: bool = False
 
     def __post_init__(self) -> None:
-        """Raises `UsageError` for a budget that would end the run before its first step."""
+        """Raises `UsageError` for a seed out of range, and for a budget that would end a run before its first step."""
+        check_seed("seed", self.seed, SEEDS)
         for limit in self.budget.__struct_fields__:
             allowed = getattr(self.budget, limit)
             if allowed is not None and not allowed > 0:  # also where it is no number at all
@@ -108,9 +109,14 @@ def queued(table: Mapping[str, Any]) -> list[str]:
 
 def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Settings) -> dict[str, Any]:
     """The kernel's tables and each plugin's: defaults under what the person set. Raises `UsageError` for a table or key
-    that no installed plugin knows, for an option on the command line that means nothing to this run, and for a run that
-    would ask models without knowing which."""
-    installed = [f.plugin for f in discover() if f.plugin is not None]
+    that no installed plugin knows, for an option on the command line that means nothing to this run, for a profile that
+    is made for another search, and for a run that would ask models without knowing which; `PluginError` for a fallback
+    that is not there or needs a model itself."""
+    found = discover()
+    installed = [f.plugin for f in found if f.plugin is not None]
+    for plugin in plugins:
+        if plugin.role == "search":
+            settings.check_profile(plugin.name, (p.name for p in installed if p.role == "search"))
     idle = [p for p in installed if p not in plugins and p.name not in {c.name for c in plugins}]
     settings.check_tables([*(p.name for p in (*plugins, *idle)), *TABLES, "performers"])
     queued(request.settings.get("performers", {}))
@@ -127,6 +133,8 @@ def resolve_settings(plugins: Sequence[Plugin], request: Request, settings: Sett
             if key.startswith(f"{plugin.name}.") and origin.source.startswith("--set"):
                 raise UsageError(f"{origin}: plugin {plugin.name} takes no part in this run (see `gome plugins`)")
     check_models(plugins, tables, request.budget)
+    if request.fallback:
+        fallbacks_of(found, plugins, request.fallback)
     return tables
 
 

@@ -7,10 +7,11 @@ report is in `report`.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -22,6 +23,7 @@ from gome.events import (
     Ledger,
     RunForked,
     SubmissionGraded,
+    SubmissionSelected,
     Task,
     Trajectory,
 )
@@ -56,7 +58,8 @@ class Summary(Struct, frozen=True):
     """The result of a run. Scores are in the metric's units; `None` where there is nothing (no hidden answers, nothing
     handed in). `hidden` is only filled once the run is finished. `cached` of the executions were answered by earlier
     ones of the same home. `calls`, tokens and `money` (USD) are those of language models; money is None where a price
-    is unknown. `origin` says in words where a forked run comes from ("": it is no fork)."""
+    is unknown. `origin` says in words where a forked run comes from ("": it is no fork). `first` says how the first
+    attempt was handed in where that is what was: as it was scored (`itself`) or run with other seeds (`rerun`)."""
 
     run: str
     task: str
@@ -87,6 +90,7 @@ class Summary(Struct, frozen=True):
     folder: str = ""
     cached: int = 0
     origin: str = ""
+    first: Literal["", "itself", "rerun"] = ""
 
 
 def _gain(grades: Mapping[str, SubmissionGraded], other: str, name: str) -> Gain | None:
@@ -106,6 +110,18 @@ def first_attempt(t: Trajectory) -> Attempt | None:
     return next((a for a in t.attempts.values() if a.accepted), None)
 
 
+def _handed_in(first: Attempt | None, selected: SubmissionSelected | None) -> Literal["", "itself", "rerun"]:
+    """How the first attempt was handed in; "" where another one was, or a mean of several."""
+    if first is None or first.scored is None or selected is None or selected.attempt != first.id:
+        return ""
+    own = first.scored.outputs.get("submission.csv")
+    if own is not None and own.digest == selected.submission.digest:
+        return "itself"
+    # A mean of several attempts holds this one as it was scored; a rerun has another seed or partition.
+    runs = list(zip(selected.seeds, selected.partitions, strict=False))
+    return "rerun" if runs and (first.scored.seed, first.scored.partition) not in runs else ""
+
+
 def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], ledger: Ledger) -> Summary:
     """Read a run's result off its trajectory and ledger. Hidden grades count only when the run is finished."""
     assert t.started is not None
@@ -113,6 +129,8 @@ def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], l
     shown = grades if t.finished else {}
     final = shown.get("final")
     first = first_attempt(t)
+    handed_in = _handed_in(first, t.selected)
+    other = "its first run" if handed_in == "rerun" else f"the first attempt ({first.id})" if first else ""
     payers = sorted((a for a in t.accepted_attempts() if a.gain > 0 and a.parent), key=lambda a: -a.gain)
     return Summary(
         run=run,
@@ -127,7 +145,7 @@ def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], l
         hidden=final.score if final else None,
         hidden_se=final.se if final else None,
         over_baseline=_gain(shown, BASELINE, "default LightGBM"),
-        over_first=_gain(shown, first.id, f"the first attempt ({first.id})") if first else None,
+        over_first=_gain(shown, first.id, other) if first else None,
         steps=len(t.attempts),
         accepted=len(t.accepted_attempts()),
         failed=sum(1 for a in t.attempts.values() if a.failure and a.accepted is False),
@@ -145,6 +163,7 @@ def summarise(run: str, t: Trajectory, grades: Mapping[str, SubmissionGraded], l
         findings=task.findings,
         choices=choices(t, shown),
         origin=origin_of(t),
+        first=handed_in,
     )
 
 
@@ -168,6 +187,14 @@ def folder_for(task: Task, run: str, where: Path) -> Path:
     """`./gome-<task>-<run>`, the task's name not said twice."""
     name = run if run.startswith(task.name) else f"{task.name}-{run}"
     return where / f"gome-{name}"
+
+
+def check_place(where: Path) -> None:
+    """Raise `UsageError` where no result folder can be made, which a run should not learn at its end."""
+    there = next(path for path in (where, *where.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "you may not write there" if there.is_dir() else f"{there} is a file"
+        raise UsageError(f"cannot write results to {where}: {why}; name another folder with --out")
 
 
 def write(folder: Path, t: Trajectory, report: str, artifacts: Artifacts) -> None:

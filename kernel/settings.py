@@ -16,7 +16,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ NUMBERS: dict[str, Sequence[int]] = {
     "traces": range(1, 1001),
 }
 """Keys that are whole numbers, and the values that they may have."""
+_OTHERWISE = "leave one of the two out, or take a profile that names no search, such as robust"
 _WORD = re.compile(r"[^\s\"'\[\]{}=#,]+")
 
 
@@ -86,6 +87,7 @@ class Settings:
     plugins: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     origins: Mapping[str, Origin] = field(default_factory=dict, repr=False)
+    profiled: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def explain(self) -> list[tuple[str, str, str]]:
         """Return (key, value, where it came from) for every setting, the kernel's first; secrets show as `***`."""
@@ -107,6 +109,20 @@ class Settings:
                 said = [origin for origin in mine if not origin.profile]
                 if said or not mine:
                     raise unknown(table, names, next(iter(said), None), "no plugin has settings of this name")
+
+    def check_profile(self, search: str, searches: Iterable[str], instead: str = _OTHERWISE) -> None:
+        """Raise `UsageError` for a profile that is made for another search than `search`: one that names one, or holds
+        nothing but tables of some. `searches` are those that are installed; `instead` says what to try."""
+        named = self.profiled.get("search", "")
+        tables = {table for table in self.profiled if table in set(searches)}
+        meant = {named, *tables} - {""}
+        if not meant or search in meant or (not named and tables != set(self.profiled)):
+            return
+        origin = self.origins.get("profile")
+        raise UsageError(
+            f"profile {self.profile}{f' ({origin})' if origin else ''} is made for the search "
+            f"{' or '.join(sorted(meant))}, and this run's search is {search}: {instead}"
+        )
 
     def export_secrets(self, environ: MutableMapping[str, str] = os.environ) -> None:
         """Put the secrets file's values into the environment, where plugins look for theirs; what is there stays."""
@@ -143,14 +159,15 @@ def load(
     values: dict[Key, Any] = {}
     origins: dict[Key, Origin] = {}
     folders: dict[Key, Path] = {}
-    for layer in _with_profile(layers, profiles):
+    layers, profiled = _with_profile(layers, profiles)
+    for layer in layers:
         for key, value in layer.values.items():
             origin = layer.origins[key]
             value = _checked(key, value, origin)
             for replaced in overlay(values, key, value):
                 origins.pop(replaced, None)
             origins[key], folders[key] = origin, layer.folder
-    return _settings(values, origins, folders, environ, folder)
+    return replace(_settings(values, origins, folders, environ, folder), profiled=profiled)
 
 
 def cores() -> int:
@@ -217,19 +234,22 @@ def _set(text: str, folder: Path) -> _Layer:
     return _Layer(values, {key: Origin(f"--set {name}") for key in values}, folder)
 
 
-def _with_profile(layers: list[_Layer], profiles: Callable[[str], Mapping[str, Any]]) -> list[_Layer]:
-    """Put the profile's layer right below the source that names it last."""
+def _with_profile(
+    layers: list[_Layer], profiles: Callable[[str], Mapping[str, Any]]
+) -> tuple[list[_Layer], Mapping[str, Any]]:
+    """Put the profile's layer right below the source that names it last; what the profile says comes with it."""
     naming = [(place, layer) for place, layer in enumerate(layers) if layer.values.get(("profile",))]
     if not naming:
-        return layers
+        return layers, {}
     place, layer = naming[-1]
     name = _checked(("profile",), layer.values["profile",], layer.origins["profile",])
     origin = Origin(f"profile {name}", profile=True)
-    values = flat(profiles(name))
+    said = profiles(name)
+    values = flat(said)
     for key in values:
         if key[0] in ("home", "secrets", "profile"):
             raise UsageError(f"{origin}: a profile may not set {key[0]}")
-    return [*layers[:place], _Layer(values, {key: origin for key in values}, layer.folder), *layers[place:]]
+    return [*layers[:place], _Layer(values, {key: origin for key in values}, layer.folder), *layers[place:]], said
 
 
 def _checked(key: Key, value: Any, origin: Origin) -> Any:

@@ -19,14 +19,25 @@ from gome.events import Task
 from gome.kernel.errors import PluginError, UsageError
 from gome.kernel.plugin import GROUPS
 
+SPLIT_SEEDS = range(2**32)
+"""Seeds of splits: those that numpy and scikit-learn take, since a stranger's source may hand them on."""
+SEEDS = range(2**53 + 1)
+"""Seeds of runs: whole numbers that JSON and tables keep exactly everywhere."""
+
+
+def check_seed(name: str, seed: int, among: range, where: str = "") -> None:
+    """Raise `UsageError` for a seed out of range."""
+    if seed not in among:
+        raise UsageError(f"{where}{name} {seed} is out of range: take one from {among[0]} to {among[-1]}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskOptions:
     """What a person may say about a task beside its specification; "" and None leave it to the source.
 
     `test` is a second table (its rows are to be predicted), `metric` a name such as `rmse`, `id`, `group` and
-    `time_column` name columns, `drop` columns that models must not see. `split_seed` chooses another split,
-    `holdout` the share of rows held out, in (0, 0.9].
+    `time_column` name columns, `drop` columns that models must not see. `split_seed` chooses another split, one of
+    `SPLIT_SEEDS`; `holdout` is the share of rows held out, in (0, 0.9].
     """
 
     target: str = ""
@@ -40,6 +51,11 @@ class TaskOptions:
     holdout: float | None = None
     name: str = ""
     description: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for a split seed that is none."""
+        if self.split_seed is not None:
+            check_seed("split seed", self.split_seed, SPLIT_SEEDS)
 
 
 Part = Literal["dev", "held-out", ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -21,10 +22,11 @@ from gome.kernel.diagnostics import configure
 from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import UsageError
 from gome.kernel.forecast import forecast
+from gome.kernel.log_checks import check_name
 from gome.kernel.profiles import find_profile
 from gome.kernel.report import executed, headline, number, spent
 from gome.kernel.request import DEFAULT_PROFILE, DEFAULT_SECONDS, Request, prepare, resolve_settings
-from gome.kernel.results import Summary
+from gome.kernel.results import Summary, check_place
 from gome.kernel.settings import Settings, load, seconds
 from gome.kernel.start import Launch
 from gome.kernel.tasks import TaskOptions
@@ -80,10 +82,11 @@ def run(**flags: Any) -> None:
     if bool(flags["task"]) == bool(flags["resume"]):
         raise UsageError("name a task to start (`gome run ames`) or a run to go on with (`gome run --resume ID`)")
     request = _request(flags, settings)
+    out = flags["out"]
     if flags["dry_run"]:
+        check_place(out or Path.cwd())
         _dry_run(settings, request, as_json)
         return
-    out = flags["out"]
 
     def say(text: str) -> None:
         if not as_json:
@@ -172,7 +175,10 @@ async def _signals(launch: Launch) -> None:
 def _dry_run(settings: Settings, request: Request, as_json: bool) -> None:
     plugins = choose(discover(), request.named)
     tables = resolve_settings(plugins, request, settings)
+    if request.run:
+        check_name("run id", request.run)
     prepared, findings = prepare(request, settings.home)
+    shutil.rmtree(next(iter(prepared.files.values())).parent, ignore_errors=True)
     task = prepared.task
     expected = forecast(plugins, tables, task, request.budget.steps)
     plan = {

@@ -73,11 +73,14 @@ async def _chosen(
     flags = {"search": search or None, "profile": profile or None}
     changes = load(flags=flags, sets=sets, environ={}, folder=Path(".gome"))
     found = discover()
+    known = sorted(f.name for f in found if f.role == "search")
     name = changes.roles.get("search", "")
     if not name:
-        known = ", ".join(sorted(f.name for f in found if f.role == "search"))
-        raise UsageError(f"name a search with --search, or a profile that names one; installed: {known}")
+        raise UsageError(f"name a search with --search, or a profile that names one; installed: {', '.join(known)}")
     plugin = plugin_of(found, "search", name)
+    changes.check_profile(name, known)
+    if profile and name not in (*changes.profiled, changes.profiled.get("search")):
+        raise UsageError(f"profile {profile} says nothing to the search {name}: leave it out, or name one that does")
     _check(changes, name)
     recorded = (await descent(connection.log, run)).started.settings.get(name, {})
     if plugin.settings is None:

@@ -79,7 +79,12 @@ def request_of(submitted: Submitted, settings: Settings) -> tuple[Request, Setti
     if asked.profile:
         mine = load(flags={"profile": asked.profile}, profiles=find_profile)
         settings = replace(
-            settings, profile=asked.profile, roles=mine.roles, plugins=mine.plugins, origins=mine.origins
+            settings,
+            profile=asked.profile,
+            roles=mine.roles,
+            plugins=mine.plugins,
+            origins=mine.origins,
+            profiled=mine.profiled,
         )
     options = {name: getattr(asked.options, name) for name in asked.options.__struct_fields__}
     request = Request(
@@ -123,6 +128,7 @@ def _exactly(submitted: Submitted, exact: Exact, settings: Settings) -> tuple[Re
         roles=asked.roles,
         plugins=asked.settings,
         origins={},
+        profiled={},
     )
     return request, plain
 

@@ -19,7 +19,7 @@ from gome.events import Artifact, Event, Metric, RunStarted, RunSuspended, Task,
 from gome.kernel.connect import Connection
 from gome.kernel.diagnostics import redact
 from gome.kernel.discovery import pin
-from gome.kernel.errors import GomeError, LogUnreachable, leaves
+from gome.kernel.errors import GomeError, LogUnreachable, UsageError, leaves
 from gome.kernel.index import RunIndex, key_of
 from gome.kernel.log_checks import check_name
 from gome.kernel.owner import owner_of
@@ -29,7 +29,7 @@ from gome.kernel.request import DEFAULT_PROFILE, Request, environment, new_run_i
 from gome.kernel.settings import Settings
 from gome.kernel.start import Launch, Launcher, new_nonce
 from gome.kernel.state import RunState
-from gome.kernel.tasks import TaskOptions
+from gome.kernel.tasks import TaskOptions, sources
 from gome.plugins.bench.cells import Cell, cells
 from gome.plugins.bench.events import BenchStarted, CellFinished, CellOutcome, CellRequested, ParallelChanged
 from gome.plugins.bench.planning import Plan, check_same, code_version
@@ -66,6 +66,21 @@ class Conductor:
     def share(self, capacity: int, parallel: int) -> None:
         """As many programs at once as `parallel` runs of that capacity may execute."""
         self._cores = CorePool(capacity * parallel)
+
+    async def check_tasks(self, planned: Plan) -> None:
+        """Prepare, for later too, what is not merely named but described: own tables and folders, and what a suite says
+        beside a name. Raises `UsageError` naming the task. What is known by name takes long and is there."""
+        known = {name for source in sources() for name, _ in source.names()}
+        seen: set[TaskChoice] = set()
+        for cell in planned.cells:
+            task = cell.task
+            if task in seen or (task.spec in known and task == TaskChoice(spec=task.spec)):
+                continue
+            seen.add(task)
+            try:
+                await self._task(cell, request_of(cell, "", self.unsafe))
+            except UsageError as error:
+                raise UsageError(f"suite {planned.suite.name}, task {cell.task_name}: {error}") from error
 
     async def perform(self, event: Event, ctx: Context) -> CellFinished:
         """Bring a cell's run to its end, whatever has become of it before."""
@@ -146,6 +161,7 @@ def _settings_of(base: Settings, cell: Cell) -> Settings:
         roles=treatment.roles,
         plugins=treatment.settings,
         origins={},
+        profiled={},
     )
 
 
@@ -178,7 +194,7 @@ def request_of(cell: Cell, run: str, unsafe: bool) -> Request:
 
 
 async def begin(launcher: Launcher, plugin: Plugin, conductor: Conductor, planned: Plan, run: str) -> Launch:
-    """Begin a bench as a run of its own."""
+    """Begin a bench as a run of its own. Raises `UsageError` for a task of its suite that cannot be prepared."""
     c = launcher.connection
     suite = planned.suite
     c.artifacts.put(NOTHING)
@@ -213,6 +229,7 @@ async def begin(launcher: Launcher, plugin: Plugin, conductor: Conductor, planne
         plugins=(pin(plugin),),
         environment=environment(),
     )
+    await conductor.check_tasks(planned)
     conductor.know(started)
     run = check_name("run id", run or new_run_id(suite.name, c.time.now()))
     return await launcher.begin(run, [plugin], first, started)

@@ -30,6 +30,10 @@ from gome.plugins.bench.suite import ModelChoice, SearchChoice, Suite
 TIMED = ("seconds", "execution_seconds")
 """Currencies in which an execution that is answered from the cache would be cheaper than it was."""
 
+_OWN_PROFILE = (
+    'a profile in profiles goes with every search; give it to its own: searches = [{ name = "…", profile = "…" }]'
+)
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -69,17 +73,31 @@ def plan(suite: Suite, settings: Settings, sets: Sequence[str] = (), parallel: i
         find(task.spec)
     found = discover()
     known = {f.plugin.name for f in found if f.plugin is not None} | {*TABLES, "performers"}
+    searches = [f.plugin.name for f in found if f.plugin is not None and f.role == "search"]
     resolved = []
     for search, reasoner, model, profile, levels in _combinations(suite):
         label = " ".join(part for part in (search.name, reasoner, model.name, profile, *levels.values()) if part)
         try:
             loaded = _loaded(suite, settings, sets, search, reasoner, model, profile, levels)
+            _check_names(loaded, search, reasoner, model, profile)
             treatment = _treatment(loaded, known, search, reasoner, model, profile, levels)
             cast = choose(found, treatment.roles)
-            request = Request(spec="", named=treatment.roles, settings=loaded.plugins, budget=suite.run_budget())
+            loaded.check_profile(loaded.roles["search"], searches, _OWN_PROFILE)
+            request = Request(
+                spec="",
+                named=treatment.roles,
+                settings=loaded.plugins,
+                budget=suite.run_budget(),
+                fallback=loaded.fallback,
+            )
             resolved.append(Resolved(treatment, cast, resolve_settings(cast, request, loaded)))
         except (UsageError, PluginError) as error:
             raise type(error)(f"suite {suite.name}, {label}: {error}") from error
+    if suite.models and not any(plugin.role == "completion" for r in resolved for plugin in r.plugins):
+        raise UsageError(
+            f"suite {suite.name}: models are named, and nobody asks one: name a reasoner that does in reasoners, or "
+            "leave models out"
+        )
     found_cells = cells(suite, [r.treatment for r in resolved])
     return Plan(
         suite=suite,
@@ -134,6 +152,22 @@ def _loaded(
         flags.setdefault("traces", suite.traces)
     flags["home"] = str(settings.home)
     return load(flags=flags, sets=sets, said_by="what the suite sets")
+
+
+def _check_names(loaded: Settings, search: SearchChoice, reasoner: str, model: ModelChoice, profile: str) -> None:
+    """Raise `UsageError` where something else than what a cell is called by would run in it."""
+    asked = loaded.plugins.get("completion", {}).get("model")
+    for key, said, has in (
+        ("search", search.search or search.name, loaded.roles.get("search")),
+        ("reasoner", reasoner, loaded.roles.get("reasoner")),
+        ("profile", profile, loaded.profile),
+        ("completion.model", model.model or model.name, asked),
+    ):
+        if said and has != said:
+            raise UsageError(
+                f"{loaded.origins.get(key, 'a setting')} puts {has} in the place of {said}, by which cells would still "
+                "be called; leave it out, or change the suite"
+            )
 
 
 def _treatment(

@@ -17,6 +17,7 @@ from gome.kernel.cli.output import duration, emit, table
 from gome.kernel.connect import Connection, connect
 from gome.kernel.diagnostics import configure
 from gome.kernel.errors import UsageError
+from gome.kernel.log_checks import check_name
 from gome.kernel.request import prepared_task
 from gome.kernel.settings import Settings, load
 from gome.kernel.start import Launch, Launcher
@@ -60,6 +61,8 @@ def run(suite: str, resume: str, as_json: bool, **flags: Any) -> None:
         raise UsageError(f"--resume {resume} goes on with that bench as it was planned; leave out {suite}")
     if resume and (flags["sets"] or flags["dry_run"] or flags["run_id"]):
         raise UsageError(f"bench {resume} is planned already; with --resume leave out --set, --run and --dry-run")
+    if flags["run_id"]:
+        check_name("run id", flags["run_id"])
     settings = load(flags={"nats": flags["nats"] or None}, sets=flags["sets"])
     configure(settings.log_level)
     settings.export_secrets()
@@ -90,6 +93,7 @@ def _list(as_json: bool) -> None:
 
 async def _dry_run(settings: Settings, planned: Plan, as_json: bool) -> None:
     async with connect(settings) as connection:
+        await Conductor(connection, settings).check_tasks(planned)
         known = await rates(connection, planned)
         asks = any(p.role == "completion" for r in planned.resolved for p in r.plugins)
         request = request_of(planned.cells[0], "", False)

@@ -18,14 +18,20 @@ from gome.events import Budget
 from gome.kernel.errors import UsageError
 from gome.kernel.settings_file import Origin, dotted, flat, parse, read
 from gome.kernel.settings_plugins import plugin_settings, seconds, unknown
+from gome.kernel.tasks import SEEDS, SPLIT_SEEDS, check_seed
 from gome.plugins.bench.commands import PLAYED
 from gome.plugins.bench.table import CURRENCIES, Split
 
 Currency = Literal["seconds", "executions", "completions", "tokens", "money", "steps", "execution_seconds"]
+Name = Annotated[str, Meta(min_length=1)]
 TIMES = ("seconds", "execution_seconds")
 """Currencies whose amounts may have units."""
 WHOLE = ("steps", "executions", "completions", "tokens")
 """Currencies that are counted."""
+MOST_SEEDS = 1000
+"""The highest number of seeds that a suite may ask for by a number."""
+SHARED = ("home", "nats", "replicas", "lease", "tenant", "artifacts", "capacity", "log_level", "secrets")
+"""Settings of the kernel's that a single run of a bench cannot have otherwise than the others."""
 SHIPPED = Path(__file__).with_name("suites")
 """Where the suites lie that ship."""
 _TABLE = "suite"
@@ -35,7 +41,7 @@ _TABLE = "suite"
 class TaskChoice(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A task: a name that `gome tasks` lists, a table or a folder (`spec`), with what `gome run` would be told."""
 
-    spec: str
+    spec: Name
     target: str = ""
     test: str = ""
     metric: str = ""
@@ -49,7 +55,7 @@ class SearchChoice(Struct, frozen=True, omit_defaults=True, forbid_unknown_field
     """A search under a `name` that reports show: the plugin `search` (default: of that name), `profile` in the place of
     the suite's profiles, and `settings` like those of a gome.toml."""
 
-    name: str
+    name: Name
     search: str = ""
     profile: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -59,7 +65,7 @@ class ModelChoice(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields
     """A language model under a `name` that reports show, asked as `model` (default: that name); `tier` groups models
     and is reported as a factor."""
 
-    name: str
+    name: Name
     model: str = ""
     tier: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -178,8 +184,10 @@ def suite_of(text: str, source: str, *, folder: Path | None = None) -> Suite:
         _entries(table, name, "spec", kind, source)
     _entries(table, "searches", "name", SearchChoice, source)
     _entries(table, "models", "name", ModelChoice, source)
-    if isinstance(table.get("seeds"), int) and not isinstance(table["seeds"], bool):
-        table["seeds"] = list(range(table["seeds"]))
+    if isinstance(count := table.get("seeds"), int) and not isinstance(count, bool):
+        if not 1 <= count <= MOST_SEEDS:
+            raise UsageError(f"{source}: seeds: {count} is no number of seeds: 1 to {MOST_SEEDS}, or a list of seeds")
+        table["seeds"] = list(range(count))
     if isinstance(budget := table.get("budget"), dict):
         _limits(budget, source)
     suite = plugin_settings(_TABLE, Suite, table, origins=origins)
@@ -247,9 +255,14 @@ def _check(suite: Suite, source: str) -> None:
         for twice in (v for v in seen if seen.count(v) > 1):  # which may be 0, or ""
             shown = twice.spec if isinstance(twice, TaskChoice) else twice
             raise UsageError(f"{source}: {name}: {shown} stands there twice; each cell runs once")
+    for seed in suite.seeds:
+        check_seed("seed", seed, SEEDS, f"{source}: seeds: ")
+    for seed in suite.split_seeds:
+        check_seed("split seed", seed, SPLIT_SEEDS, f"{source}: split_seeds: ")
     for name in ("searches", "reasoners", "profiles", "seeds"):
         if not getattr(suite, name):
-            raise UsageError(f"{source}: {name}: an empty list leaves no cells; leave the key out for the default")
+            instead = "name one" if name == "searches" else "leave the key out for the default"
+            raise UsageError(f"{source}: {name}: an empty list leaves no cells; {instead}")
     if suite.budget.currency in suite.budget.limits:
         raise UsageError(f"{source}: budget.limits names {suite.budget.currency}, whose limit is the amount")
     for factor, table in suite.factors.items():
@@ -263,6 +276,24 @@ def _check(suite: Suite, source: str) -> None:
             )
         if short and len(_levels(table)) < len(table["levels"]):
             raise UsageError(f"{source}: factors.{factor}: a level stands there twice; each cell runs once")
+    _check_settings(suite, source)
+
+
+def _check_settings(suite: Suite, source: str) -> None:
+    """Refuse settings that no cell would have: those of all runs, and the search, which has a list of its own."""
+    said: list[tuple[str, Mapping[str, Any]]] = [
+        ("settings", suite.settings),
+        *((f"settings of {s.name}", s.settings) for s in suite.searches),
+        *((f"settings of {m.name}", m.settings) for m in suite.models),
+        *((f"factors.{f}", level) for f, levels in suite.factor_levels().items() for level in levels.values()),
+    ]
+    for where, table in said:
+        for key in table:
+            if key == "search":
+                raise UsageError(f"{source}: {where}: the search stands in searches, under the name that reports show")
+            if key in SHARED:
+                instead = "say it at the top of the suite" if key == "capacity" else "it belongs into gome.toml"
+                raise UsageError(f"{source}: {where}: {key} is the same for all runs of a bench; {instead}")
 
 
 def _placed(task: TaskChoice, folder: Path) -> TaskChoice:

@@ -61,6 +61,12 @@ def test_a_budget_that_allows_nothing_is_refused(terminal: Terminal, option: str
     refused(terminal, 2, f"a budget of {named} allows nothing", args=("run", "ames", option, value))
 
 
+@pytest.mark.parametrize("value", ["-1", str(2**70)])
+@pytest.mark.parametrize(("option", "most"), [("--seed", 2**53), ("--split-seed", 2**32 - 1)])
+def test_a_seed_that_is_none_is_refused_with_the_range(terminal: Terminal, option: str, most: int, value: str) -> None:
+    refused(terminal, 2, f"seed {value} is out of range", f"from 0 to {most}", args=("run", "ames", option, value))
+
+
 def test_a_table_that_is_not_there(terminal: Terminal) -> None:
     refused(terminal, 2, "nowhere.csv", args=("run", "nowhere.csv", *PRICE))
 
@@ -136,6 +142,31 @@ def test_a_plugin_that_fails_to_import(terminal: Terminal) -> None:
 def test_a_setting_that_no_plugin_has(terminal: Terminal) -> None:
     refused(terminal, 2, "guard.enabledd", args=("run", "houses.csv", *PRICE, "--set", "guard.enabledd=false"))
     refused(terminal, 2, "nobody", args=("run", "houses.csv", *PRICE, "--set", "nobody.x=1"))
+
+
+def test_a_profile_of_another_search(terminal: Terminal) -> None:
+    args = ("run", "houses.csv", *PRICE, "--profile", "aide-released", "--search", "mlmaster")
+    refused(terminal, 2, "aide-released (--profile)", "the search aide", "search is mlmaster", args=args)
+
+
+def test_settings_that_no_run_could_go_by(terminal: Terminal) -> None:
+    for setting in ("metrics.folds=1", "metrics.partitions=0", "guard.seeds=-1", "reruns.penalty=-1"):
+        refused(terminal, 2, setting.partition("=")[0], ">=", args=("run", "houses.csv", *PRICE, "--set", setting))
+
+
+def test_a_fallback_that_is_not_there(terminal: Terminal) -> None:
+    refused(terminal, 2, "no reasoner called nobody", args=("run", "houses.csv", *PRICE, "--fallback", "nobody"))
+
+
+def test_a_place_for_results_that_is_a_file_is_refused_before_the_run(terminal: Terminal) -> None:
+    args = ("run", "houses.csv", *PRICE, "--out", "houses.csv/x")
+    refused(terminal, 2, "houses.csv is a file", "--out", args=args)
+    refused(terminal, 2, "houses.csv is a file", args=(*args, "--dry-run"))
+    assert terminal.lines("runs") == []
+
+
+def test_a_dry_run_refuses_an_id_that_no_run_can_have(terminal: Terminal) -> None:
+    refused(terminal, 2, "run id 'a b'", args=("run", "houses.csv", *PRICE, "--run", "a b", "--dry-run"))
 
 
 def test_a_time_that_is_none(terminal: Terminal) -> None:

@@ -193,6 +193,7 @@ def test_a_dry_run_prepares_and_starts_nothing(terminal: Terminal) -> None:
     assert terminal.lines(*OWN, "--dry-run")[-1]["traces"] == 5
     assert terminal.lines(*OWN, "--dry-run", "--traces", "2")[-1]["traces"] == 2
     assert terminal.lines("runs") == []
+    assert not list((terminal.folder / ".gome" / "tasks").iterdir()), "what was prepared is cleared away"
 
 
 def test_the_memory_log_leaves_no_run_behind(terminal: Terminal) -> None:

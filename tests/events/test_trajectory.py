@@ -30,6 +30,7 @@ from gome.events import (
     Payload,
     ProposalFailed,
     RunFinished,
+    RunResumed,
     RunStarted,
     RunSuspended,
     StepPlanned,
@@ -199,6 +200,12 @@ def test_the_end_of_a_run_is_read_off() -> None:
     t = fold(started(), StopRequested(), RunSuspended("Ctrl-C"), selected, RunFinished("stopped", "asked"))
     assert t.stop_requested and t.suspended == "Ctrl-C" and t.selected == selected
     assert t.finished is not None and t.finished.outcome == "stopped"
+
+
+def test_a_run_that_goes_on_is_not_interrupted_any_more() -> None:
+    t = fold(started(), RunSuspended("interrupted"), RunResumed(), StepPlanned("a1", 0, 1))
+    assert t.suspended == ""
+    assert apply(t, RunSuspended("again")).suspended == "again"
 
 
 # Snapshots.

@@ -52,6 +52,8 @@ def test_another_search_with_settings_of_its_own_is_asked_at_an_event(gome: Gome
         (("toy-done", "--search", "aide", "--set", "guard.enabled=false"), "only settings of aide mean anything here"),
         (("toy-done", "--search", "aide", "--set", "aide.draft=1"), "did you mean aide.drafting"),
         (("toy-done", "--search", "aide", "--profile", "aide-release"), "did you mean aide-released"),
+        (("toy-done", "--search", "aide", "--profile", "no-memory"), "says nothing to the search aide"),
+        (("toy-done", "--search", "mlmaster", "--profile", "aide-released"), "is made for the search aide, and"),
         (("toy-done", "--search", "aide", "--set", "aide.variant=other"), "one of released, repaired"),
     ],
 )

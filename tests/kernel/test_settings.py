@@ -383,6 +383,33 @@ def test_a_profile_may_speak_of_plugins_that_are_not_in_the_run_and_a_person_may
             settings.check_tables(["gradient"])
 
 
+@pytest.mark.parametrize(
+    ("said", "search", "refused"),
+    [
+        ({"search": "aide", "aide": {"scaled": False}}, "gradient", "aide"),
+        ({"search": "random"}, "gradient", "random"),
+        ({"aide": {"scaled": False}}, "gradient", "aide"),
+        ({"search": "aide", "guard": {"seeds": 1}}, "gradient", "aide"),
+        ({"search": "aide", "aide": {"scaled": False}}, "aide", ""),
+        ({"search": "aide", "aide": {"scaled": False}, "gradient": {"draft": 0.1}}, "gradient", ""),
+        ({"gradient": {"parents": 0}, "traces": 1}, "aide", ""),
+        ({"guard": {"seeds": 1}}, "aide", ""),
+        ({}, "aide", ""),
+    ],
+)
+def test_a_profile_that_is_made_for_another_search_is_refused(
+    tmp_path: Path, said: dict[str, Any], search: str, refused: str
+) -> None:
+    settings = read(tmp_path, 'profile = "p"\nsearch = "gradient"', profiles=lambda name: said)
+    searches = ("aide", "gradient", "random")
+    if not refused:
+        settings.check_profile(search, searches)
+        return
+    made = rf"profile p \(.*gome.toml:1\) is made for the search {refused}, and this run's search is {search}: leave"
+    with pytest.raises(UsageError, match=made):
+        settings.check_profile(search, searches)
+
+
 @pytest.mark.parametrize("key", ["home", "secrets", "profile", "nats_token"])
 def test_a_profile_may_not_say_where_things_are_kept(tmp_path: Path, key: str) -> None:
     with pytest.raises(UsageError, match=key):

@@ -45,7 +45,8 @@ def world(**flags: Any) -> None:
     splits: Any = ("dev", "held-out") if flags["split"] == "both" else (flags["split"],)
     wanted = cells(suite, splits)
     if not wanted:
-        raise UsageError(f"suite {suite.name} has no {flags['split']} tasks")
+        other = "dev" if flags["split"] == "held-out" else "held-out"
+        raise UsageError(f"suite {suite.name} has no {flags['split']} tasks; play the others with --split {other}")
     if flags["recorded"]:
         flags["world"] = flags["world"] or WORLD
     if flags["world"] and flags["write"]:

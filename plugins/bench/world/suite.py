@@ -19,6 +19,7 @@ from msgspec import Meta, Struct, field
 
 from gome.events import Budget
 from gome.kernel.errors import UsageError
+from gome.kernel.tasks import SEEDS, SPLIT_SEEDS, check_seed
 from gome.plugins.bench.commands import PLAYED
 from gome.plugins.bench.suite import SHIPPED, played
 from gome.plugins.bench.table import Split
@@ -54,11 +55,18 @@ class Suite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labels: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` for a task in both lists and for a suite without runs."""
+        """Raises `ValueError` for a task in both lists, for a suite without runs and for seeds that are none."""
         if both := sorted(self.dev.keys() & self.held_out.keys()):
             raise ValueError(f"task {both[0]} is both dev and held-out")
         if not (self.dev or self.held_out) or not self.seeds or not self.split_seeds:
             raise ValueError("it names no tasks, no seeds or no split seeds, so there is nothing to play")
+        try:
+            for seed in self.seeds:
+                check_seed("seed", seed, SEEDS)
+            for seed in self.split_seeds:
+                check_seed("split seed", seed, SPLIT_SEEDS)
+        except UsageError as error:
+            raise ValueError(str(error)) from error
         for name, values in (("seeds", self.seeds), ("split_seeds", self.split_seeds), *self.factors.items()):
             if not values:
                 raise ValueError(f"{name} has no values, so there is nothing to play")

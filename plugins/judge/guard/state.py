@@ -6,10 +6,10 @@ A plain fold, O(1) per event. `decide.py` reads it; no rule is applied here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gome.events import (
     Artifact,
@@ -50,19 +50,19 @@ class GuardSettings(Struct, frozen=True):
     """The guard's table in the settings.
 
     `enabled` false leaves acceptance to the reasoner's opinion. `repeats` = 0 never asks again. `spend_until` is the
-    share of the budget after which nothing is executed twice. `audit_above` is the gain, in σ, that must pass an
-    audit. `seeds` is how many seeds the first valid solution runs with to learn the seed noise (1: none beyond its
-    own); until they have come, and without them, a seed is taken to move a score by `seed_prior` row-paired standard
-    errors. `cheaper` is the share of the parent's cost below which a tie counts as won.
+    share of the budget, in [0, 1], after which nothing is executed twice. `audit_above` is the gain, in σ, that must
+    pass an audit. `seeds` is how many seeds the first valid solution runs with to learn the seed noise (0 or 1: none
+    beyond its own); until they have come, and without them, a seed is taken to move a score by `seed_prior` row-paired
+    standard errors. `cheaper` is the share of the parent's cost below which a tie counts as won. None is negative.
     """
 
     enabled: bool = True
-    repeats: int = 1
-    spend_until: float = 0.7
-    audit_above: float = 4.0
-    seeds: int = 3
-    seed_prior: float = 0.5
-    cheaper: float = 0.7
+    repeats: Annotated[int, Meta(ge=0)] = 1
+    spend_until: Annotated[float, Meta(ge=0, le=1)] = 0.7
+    audit_above: Annotated[float, Meta(ge=0)] = 4.0
+    seeds: Annotated[int, Meta(ge=0)] = 3
+    seed_prior: Annotated[float, Meta(ge=0)] = 0.5
+    cheaper: Annotated[float, Meta(ge=0)] = 0.7
 
 
 class Side(NamedTuple):

@@ -64,7 +64,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     keep: bool = False
     cache: bool = True
     stop_early: bool = False
-    early_margin: float = 2.0
+    early_margin: Annotated[float, Meta(ge=0)] = 2.0
 
     def sample_size(self, rows: int, classes: int) -> int:
         """Number of rows in the debug sample of a table; at most all of them."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gome.events import (
     BASELINE,
@@ -43,10 +43,11 @@ MOST_OTHERS = 4
 
 
 class MetricsSettings(Struct, frozen=True):
-    """The scorer's table in the settings: folds per partition, and how many partitions there are to choose from."""
+    """The scorer's table in the settings: folds per partition (2 or more; fewer where a table has not rows enough), and
+    how many partitions there are to choose from (1 to 1000)."""
 
-    folds: int = 5
-    partitions: int = 8
+    folds: Annotated[int, Meta(ge=2)] = 5
+    partitions: Annotated[int, Meta(ge=1, le=1000)] = 8
 
 
 @dataclass

@@ -6,10 +6,10 @@ A plain fold, O(1) per event, over the whole run; it only speaks once selection 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gome.events import (
     AlarmRang,
@@ -70,9 +70,9 @@ class RerunsSettings(Struct, frozen=True):
     """
 
     policy: Literal["reruns", "resplit", "best_validation", "last_accepted", "opinion", "ensemble"] = "reruns"
-    candidates: int = 3
-    repeats: int = 3
-    penalty: float = 0.5
+    candidates: Annotated[int, Meta(ge=0)] = 3
+    repeats: Annotated[int, Meta(ge=0)] = 3
+    penalty: Annotated[float, Meta(ge=0)] = 0.5
     audit: bool = True
 
 

@@ -14,12 +14,13 @@ import tempfile
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from gome.events import ColumnKind, Task, TaskKind
 from gome.kernel.errors import UsageError
-from gome.kernel.tasks import TaskOptions
+from gome.kernel.tasks import SPLIT_SEEDS, TaskOptions
 from gome.plugins.tasks.tables.prepare import HOLDOUT, SEED, Wish, prepare
 
 
@@ -39,7 +40,7 @@ class TaskFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time_column: str = ""
     drop: tuple[str, ...] = ()
     holdout: float | None = None
-    split_seed: int | None = None
+    split_seed: Annotated[int, msgspec.Meta(ge=SPLIT_SEEDS[0], le=SPLIT_SEEDS[-1])] | None = None
     columns: dict[str, ColumnKind] = {}
     notes: dict[str, str] = {}
 

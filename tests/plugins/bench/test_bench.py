@@ -129,6 +129,8 @@ def test_what_is_wrong_is_said_before_anything_runs(terminal: Terminal) -> None:
     for args, said in (
         (("bench", "wrong.toml"), "did you mean alpha"),
         (("bench", "smok"), "did you mean smoke"),
+        (("bench", "./none.csv", "--dry-run"), "there is no suite './none.csv'"),
+        (("bench", "smoke", "--dry-run", "--run", "a b"), "run id 'a b' cannot be used"),
         (("bench", "none.toml"), "cannot read the suite none.toml"),
         (("bench", "--resume", "nobody"), "there is no run 'nobody'"),
         (("bench", "smoke", "--resume", "x"), "leave out smoke"),
@@ -137,6 +139,22 @@ def test_what_is_wrong_is_said_before_anything_runs(terminal: Terminal) -> None:
     ):
         done = terminal.gome(*args)
         assert done.code == 2 and said in done.err and "Traceback" not in done.err, done.err
+
+
+def test_a_table_that_cannot_be_a_task_is_refused_before_anything_runs(terminal: Terminal) -> None:
+    terminal.write("small.csv", "size,price\n1,2\n")
+    (terminal.folder / "bare").mkdir()
+    for task, said in (
+        ("{spec='./nowhere.csv', target='price'}", "suite own, task nowhere.csv: training table nowhere.csv does not"),
+        ("{spec='./small.csv', target='pric'}", "did you mean 'price'"),
+        ("'./bare'", "bare/task.toml does not exist"),
+        ("{spec='ames', target='price'}", "'ames' of the suite is fixed"),
+    ):
+        terminal.write("own.toml", toys.suite(tasks=1).replace("'alpha'", task))
+        for more in (("--dry-run",), ()):
+            done = terminal.gome("bench", "own.toml", "--run", "own", *more)
+            assert done.code == 2 and said in done.err and done.err.count("\n") == 1, done.err
+    assert "own" not in {row["run"] for row in terminal.lines("runs")}
 
 
 def test_a_cell_that_cannot_be_run_is_lost_and_the_others_are_not(terminal: Terminal) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from gome.events import Budget
-from gome.kernel.errors import UsageError
+from gome.kernel.errors import GomeError, UsageError
+from gome.kernel.settings import load
+from gome.plugins.bench.planning import plan
 from gome.plugins.bench.suite import Suite, read_suite, shipped, suite_of
 
 GOOD = """
@@ -75,6 +77,26 @@ def test_files_that_tasks_name_are_found_beside_the_suite(tmp_path: Path) -> Non
         (("seeds = 3", "seeds = []"), r"seeds: an empty list leaves no cells"),
         (("seeds = 3", 'seeds = 3\ndev = ["ames"]'), r"either tasks, or dev and held_out"),
         (("levels = [true, false]", ""), r"factors\.guard: write key and levels"),
+        (
+            ('["gradient", {name = "greedy"', '[{name = ""'),
+            r"suite\.searches\[0\]\.name: expected `str` of length >= 1",
+        ),
+        (
+            ("[factors.guard]", '[settings]\nsearch = "aide"\n[factors.guard]'),
+            r"settings: the search stands in searches",
+        ),
+        (("[factors.guard]", "[settings]\ncapacity = 2\n[factors.guard]"), r"capacity is the same .* top of the suite"),
+        (
+            ('key = "guard.enabled"\nlevels = [true, false]', 'key = "search"\nlevels = ["aide"]'),
+            r"factors\.guard: the se",
+        ),
+        (('"guard.enabled"\nlevels = [true, false]', '"home"\nlevels = ["a"]'), r"home is .* belongs into gome\.toml"),
+        (("settings = {aide = {drafts = 3}}", "settings = {nats = 'x'}"), r"settings of greedy: nats is the same"),
+        (("seeds = 3", "seeds = 0"), r"mine\.toml: seeds: 0 is no number of seeds: 1 to 1000, or a list"),
+        (("seeds = 3", "seeds = 1000000000000"), r"seeds: 1000000000000 is no number of seeds"),
+        (("seeds = 3", "seeds = [-1]"), r"mine\.toml: seeds: seed -1 is out of range: .* 0 to 9007199254740992"),
+        (("seeds = 3", "split_seeds = [0, -1]"), r"split_seeds: split seed -1 is out of range: .* 0 to 4294967295"),
+        (("seeds = 3", f"split_seeds = [{2**70}]"), rf"split_seeds: split seed {2**70} is out of range"),
         (("[budget]", "[budget"), r"mine\.toml:\d+:"),
     ],
 )
@@ -82,6 +104,43 @@ def test_what_a_suite_cannot_say_is_refused_with_the_place_and_what_is_near(chan
     assert change[0] in GOOD
     with pytest.raises(UsageError, match=said):
         suite_of(GOOD.replace(change[0], change[1], 1), "mine.toml")
+
+
+def test_a_suite_without_searches_is_not_told_of_a_default_that_there_is_not() -> None:
+    with pytest.raises(UsageError, match=r"searches: an empty list leaves no cells; name one$"):
+        suite_of('tasks = ["ames"]\nsearches = []\n[budget]\ncurrency = "steps"\namount = 3\n', "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("lines", "sets", "said"),
+    [
+        (
+            'profiles = ["aide-released"]',
+            [],
+            "gradient aide-released: profile aide-released .* made for the search aide",
+        ),
+        ('models = ["m"]', [], "models are named, and nobody asks one"),
+        ("", ["search=random"], "--set search puts random in the place of gradient"),
+        ('reasoners = ["playbook"]', ["reasoner=gome"], "--set reasoner puts gome in the place of playbook"),
+        ('profiles = ["robust"]', ["profile=no-memory"], "--set profile puts no-memory in the place of robust"),
+        ('models = ["m"]', ["completion.model=n"], "--set completion.model puts n in the place of m"),
+        ("", ["fallback=nobody"], "there is no reasoner called nobody"),
+    ],
+)
+def test_cells_that_would_not_be_what_they_are_called_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, sets: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = f'tasks = ["ames"]\nsearches = ["gradient", "aide"]\n{lines}\n[budget]\ncurrency = "steps"\namount = 3\n'
+    with pytest.raises(GomeError, match=f"suite mine.*{said}"):
+        plan(suite_of(text, "mine.toml"), load(), sets)
+
+
+def test_a_search_may_have_a_profile_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = 'tasks = ["ames"]\nsearches = ["gradient", {name = "old", search = "aide", profile = "aide-released"}]\n'
+    planned = plan(suite_of(f'{text}[budget]\ncurrency = "steps"\namount = 3\n', "mine.toml"), load())
+    assert [(t.search, t.profile) for t in planned.treatments] == [("gradient", ""), ("old", "aide-released")]
 
 
 def test_a_suite_without_tasks_is_refused() -> None:

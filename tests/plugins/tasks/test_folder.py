@@ -118,6 +118,10 @@ BAD = {
         'train = "train.csv"\ntarget = "price"\n\ndrop = "age"\n',
         r"line 4: drop: expected `array`, got `str`",
     ),
+    "no split seed": (
+        'train = "train.csv"\ntarget = "price"\nsplit_seed = -1\n',
+        r"line 3: split_seed: expected `int` >= 0",
+    ),
     "wrong kind": (
         'train = "train.csv"\ntarget = "price"\nkind = "numbers"\n',
         r"line 3: kind: invalid enum value 'numbers'",

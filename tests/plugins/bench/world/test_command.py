@@ -73,7 +73,7 @@ def test_the_crossover_is_a_suite_of_the_bench_by_its_name() -> None:
 
 
 def test_held_out_tasks_that_a_suite_does_not_have_are_missed(suite: str) -> None:
-    with pytest.raises(Exception, match="no held-out tasks"):
+    with pytest.raises(Exception, match="no held-out tasks; play the others with --split dev"):
         called("world", suite, "--split", "held-out")
 
 

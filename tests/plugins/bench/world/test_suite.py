@@ -78,6 +78,8 @@ def test_held_out_tasks_are_played_only_when_asked_for(tmp_path: Path) -> None:
         (TEXT.replace('search = ["x", "y"]', "search = []"), "search has no values"),
         (TEXT.replace('search = ["x", "y"]', 'search = ["x", "x"]'), "search: a value stands there twice"),
         (TEXT.replace("seeds = [1, 2]", "seeds = [1, 1]"), "seeds: a value stands there twice"),
+        (TEXT.replace("seeds = [1, 2]", "seeds = [1, -2]"), "seed -2 is out of range: take one from 0 to"),
+        (TEXT.replace("steps", "split_seeds = [4294967296]\nsteps"), "split seed 4294967296 is out of range"),
         ("name = ", "is no suite"),
     ],
 )
