@@ -44,6 +44,8 @@ FINAL = "final"
 """Name under which the handed-in submission is scored a last time."""
 RESERVE = 0.2
 """Share of the seconds that final selection may use at most."""
+UNPROFILED = "unprofiled"
+"""Behaviour flag: a run whose data could not be profiled has failed. Before, it waited until its time was over."""
 GRACE = 60.0
 """Seconds after the budget's end until a selection that does not come to an end is given up."""
 
@@ -70,6 +72,7 @@ class _Life:
     selected: SubmissionSelected | None = None
     alarms: dict[str, float] = field(default_factory=dict)
     closing: str | None = None
+    unprofiled: bool = False
     finished: bool = False
 
 
@@ -81,9 +84,10 @@ def _evolve(state: _Life, event: Event) -> _Life:
     elif event.cause in state.open and event.id == result_id(event.cause):
         del state.open[event.cause]
     match payload:
-        case RunStarted(budget=budget, settings=settings):
+        case RunStarted(budget=budget, settings=settings) as started:
             state.seconds = budget.seconds
             state.reserve = float(settings.get("lifecycle", {}).get("reserve", RESERVE))
+            state.unprofiled = UNPROFILED in started.flags_of("lifecycle")
         case AlarmRequested(name=name, at=at) if name in _ALARMS:
             state.alarms[name] = at
         case RunForked() if state.seconds is None:
@@ -166,6 +170,8 @@ def _decide(state: _Life, event: Event, draw: Draw) -> list[Payload]:
             return [RunFinished(outcome="failed", reason="final selection did not come to an end")]
         case SelectionFailed(reason=reason):
             return [RunFinished(outcome="failed", reason=reason)]
+        case EffectFailed(kind="ProfileRequested", error=error) if state.unprofiled:
+            return [RunFinished(outcome="failed", reason=f"the data could not be profiled: {error}")]
     if state.closing is not None:
         return _close(state, event, state.closing)
     over = state.ledger.over()
@@ -191,5 +197,6 @@ lifecycle = Plugin(
     evolve=_evolve,
     decide=_decide,
     modules=("gome.kernel.lifecycle",),
+    flags=(UNPROFILED,),
 )
 """Part of every run; its name is reserved."""

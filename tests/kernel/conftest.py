@@ -1,5 +1,5 @@
 """What tests of the kernel share, for as long as a module's tests run: installed plugins and a server, and verbs that
-are called on a home of the module's own (its fixture `home`)."""
+are called on `home`, for which a module may have one of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.kernel import recorded
 from tests.kernel.nats_server import NatsServer
-from tests.kernel.verbs import Gome, caller
+from tests.kernel.verbs import Gome, caller, served
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,14 @@ def toys_installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The toys of `tests.kernel.recorded`, found through their entry points."""
     with recorded.installed(tmp_path_factory.mktemp("site")):
         yield
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home with a finished run `toy-done`, an open one `toy-open`, and a server that stays up between commands."""
+    folder = tmp_path_factory.mktemp("recorded")
+    with served(folder / "site", folder / "home", done="toy-done", unfinished="toy-open"):
+        yield folder / "home"
 
 
 @pytest.fixture

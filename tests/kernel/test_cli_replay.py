@@ -10,9 +10,7 @@ import pytest
 
 from gome.events import AttemptAccepted, Draw, Event, Payload
 from tests.kernel import recorded
-from tests.kernel.test_cli_runs import Gome, gome, home
-
-__all__ = ["gome", "home"]
+from tests.kernel.verbs import Gome
 
 
 def test_a_run_as_it_stood_at_its_end_is_what_show_says(gome: Gome) -> None:

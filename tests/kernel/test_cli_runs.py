@@ -36,15 +36,7 @@ from gome.kernel.owner import owner_lock
 from gome.kernel.settings import load
 from gome.kernel.testing import Killed
 from tests.kernel import recorded
-from tests.kernel.verbs import Gome, served
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home with a finished run `toy-done`, an open one `toy-open`, and a server that stays up between commands."""
-    folder = tmp_path_factory.mktemp("recorded")
-    with served(folder / "site", folder / "home", done="toy-done", unfinished="toy-open"):
-        yield folder / "home"
+from tests.kernel.verbs import Gome
 
 
 @contextmanager

@@ -7,9 +7,7 @@ from pathlib import Path
 import pytest
 
 from gome.kernel.cli.whatif import _print
-from tests.kernel.test_cli_runs import Gome, gome, home
-
-__all__ = ["gome", "home"]
+from tests.kernel.verbs import Gome
 
 
 def test_a_search_on_its_own_run_would_have_picked_the_same_everywhere(gome: Gome) -> None:
