@@ -219,6 +219,11 @@ def conclude(done: Done, *, as_json: bool) -> int:
     return 1 if s.outcome == "failed" else 0
 
 
+def _results(folder: str) -> list[str]:
+    """What a person looks at first of what a run left; one that handed in nothing has a report alone."""
+    return [n for n in ("best_program.py", "submission.csv", "REPORT.md") if os.path.exists(os.path.join(folder, n))]
+
+
 def _text(s: Summary) -> str:
     lines = ["", f"{s.task}: {s.outcome}" + (f" ({s.reason})" if s.reason else "")]
     lines += [f"  {line}" for line in headline(s)]
@@ -229,11 +234,7 @@ def _text(s: Summary) -> str:
         "",
         f"  {s.steps} steps, {s.accepted} accepted, {executed(s)}, {s.seconds:.0f} s",
         *([f"  {asked}"] if (asked := spent(s)) else []),
-        *(
-            [f"  results  {os.path.relpath(s.folder)}/   (best_program.py, submission.csv, REPORT.md)"]
-            if s.folder
-            else []
-        ),
+        *([f"  results  {os.path.relpath(s.folder)}/   ({', '.join(_results(s.folder))})"] if s.folder else []),
         f"  more     gome show {s.run}    gome verify {s.run}",
     ]
     return "\n".join(lines)
