@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from gome.events import Attempt, SubmissionGraded, Trajectory
+from gome.events import BASELINE, Attempt, SubmissionGraded, Trajectory
 
 FINAL = "final"
 """Name under which the vault keeps the grade of what was handed in."""
@@ -56,8 +56,9 @@ def _choice(
 
 
 def _best_hidden(t: Trajectory, grades: Mapping[str, SubmissionGraded]) -> float | None:
-    """The best hidden score that some attempt's own submission has."""
-    known = [grades[name].score for name in t.attempts if name in grades]
+    """The best hidden score that some attempt's own submission has; the baseline counts where it was handed in."""
+    chosen = (BASELINE,) if t.selected and t.selected.attempt == BASELINE else ()
+    known = [grades[name].score for name in (*t.attempts, *chosen) if name in grades]
     return max(known, key=lambda score: t.gain(score, 0.0), default=None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gome.events import Trajectory
+from gome.events import BASELINE, Trajectory
 from gome.kernel.results import Gain, Summary, takes_tables
 
 
@@ -44,7 +44,9 @@ def headline(s: Summary) -> list[str]:
         lines.append(f"hidden {s.metric} {number(s.hidden)} ± {number(s.hidden_se)}")
     elif s.outcome in ("done", "stopped") and s.choices:
         lines.append("no hidden answers are known for this task")
-    if s.over_baseline is not None:
+    if s.attempt == BASELINE:
+        lines.append("what was handed in is the default LightGBM: nothing that was tried held up against it")
+    elif s.over_baseline is not None:
         lines.append(gain_sentence(s.over_baseline, s.metric))
     if to_first := _to_first(s):
         lines.append(to_first)

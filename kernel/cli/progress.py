@@ -64,7 +64,7 @@ def sentence(event: Event, t: Trajectory) -> str:
             return f"going on from where the log ends{f': {reason}' if reason else ''}"
         case DataProfiled(fold_count=folds):
             return f"data profiled, {folds} folds drawn"
-        case SubmissionScored(attempt="baseline", score=score):
+        case SubmissionScored(attempt="baseline", purpose="full", score=score):
             return f"default LightGBM: validation {number(score)}"
         case AttemptAccepted(attempt=attempt, gain=gain):
             a = t.attempts[attempt]

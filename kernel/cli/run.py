@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import msgspec
 from gome.events import Budget
 from gome.kernel.api import Done, Watcher, execute
 from gome.kernel.cli.progress import Progress
+from gome.kernel.cli.signals import rest_on_signals
 from gome.kernel.diagnostics import configure
 from gome.kernel.discovery import choose, discover
 from gome.kernel.errors import UsageError
@@ -110,7 +110,7 @@ def watching(*, as_json: bool) -> Watcher:
                 if finding.level != "info":
                     print(f"  {finding}", file=sys.stderr)
         async with anyio.create_task_group() as group:
-            group.start_soon(_signals, launch)
+            group.start_soon(rest_on_signals, launch)
             with progress.shown():
                 yield
             group.cancel_scope.cancel()
@@ -159,17 +159,6 @@ def _request(flags: dict[str, Any], settings: Settings) -> Request:
         base_url=flags["base_url"],
         unsafe=flags["unsafe"],
     )
-
-
-async def _signals(launch: Launch) -> None:
-    """First Ctrl-C: come to rest and leave the run open. Second: go at once."""
-    count = 0
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            count += 1
-            if count > 1:
-                os._exit(130)
-            launch.session.suspend("interrupted")
 
 
 def _dry_run(settings: Settings, request: Request, as_json: bool) -> None:

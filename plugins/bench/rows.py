@@ -125,7 +125,9 @@ def filled(bare: Row, told: Told, graded: dict[str, SubmissionGraded]) -> Row:
     started = t.started
     assert started is not None
     final = graded.get(FINAL)
-    hidden = [graded[name].score for name in t.attempts if name in graded and math.isfinite(graded[name].score)]
+    chosen = (BASELINE,) if t.selected and t.selected.attempt == BASELINE else ()
+    names = [name for name in (*t.attempts, *chosen) if name in graded]
+    hidden = [graded[name].score for name in names if math.isfinite(graded[name].score)]
     best = (max if t.greater_is_better else min)(hidden, default=None)
     curve = tuple(
         msgspec.structs.replace(point, hidden_of_best=graded[name].score if name in graded else None)

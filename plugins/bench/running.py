@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
 import sys
 from typing import Any
 
@@ -14,6 +12,7 @@ import msgspec
 
 from gome.kernel.cli.opening import json_option, nats_option
 from gome.kernel.cli.output import duration, emit, table
+from gome.kernel.cli.signals import rest_on_signals
 from gome.kernel.connect import Connection, connect
 from gome.kernel.diagnostics import configure
 from gome.kernel.errors import UsageError
@@ -186,7 +185,7 @@ async def _run(
 async def _drive(launch: Launch, progress: Progress) -> None:
     launch.live.observers.append(progress.observe)
     async with anyio.create_task_group() as group:
-        group.start_soon(_signals, launch)
+        group.start_soon(rest_on_signals, launch)
         group.start_soon(_beat, progress)
         await launch.drive()
         group.cancel_scope.cancel()
@@ -196,17 +195,6 @@ async def _beat(progress: Progress) -> None:
     while True:
         await anyio.sleep(BEAT)
         progress.beat()
-
-
-async def _signals(launch: Launch) -> None:
-    """First Ctrl-C: all runs come to rest and the bench is left open. Second: go at once."""
-    count = 0
-    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            count += 1
-            if count > 1:
-                os._exit(130)
-            launch.session.suspend("interrupted")
 
 
 async def _conclude(connection: Connection, launch: Launch, progress: Progress, as_json: bool) -> int:

@@ -75,6 +75,13 @@ def test_a_first_attempt_that_was_run_again_is_compared_with_its_first_run() -> 
     assert headline(summary)[-1] in page
 
 
+def test_a_baseline_that_is_handed_in_is_called_so_and_is_what_other_rules_lose_against() -> None:
+    summary, page = told(selected(BASELINE, MEAN, 8), 0.0, (0.0, 0.0))
+    assert "what was handed in is the default LightGBM: nothing that was tried held up against it" in headline(summary)
+    assert "default LightGBM (rmse" not in page, "it is not compared with itself"
+    assert {c.rule: c.loss for c in summary.choices}["handed in"] == 0.0
+
+
 def test_a_mean_of_several_attempts_is_not_the_first_one() -> None:
     summary, _ = told(selected("a1", MEAN, 7, 7), 0.01, (0.005, 0.015))
     assert summary.first == "" and headline(summary)[-1].startswith("2.0 % better than the first attempt (a1) (rmse")

@@ -27,6 +27,7 @@ from gome.events import (
     FeedbackGiven,
     Metric,
     Payload,
+    PluginPin,
     RunStarted,
     ScoreRequested,
     StepPlanned,
@@ -133,7 +134,14 @@ class Driver:
 
     # The usual course of things.
 
-    def start(self, *, budget: Budget | None = None, task: Task | None = None, **settings: Any) -> None:
+    def start(
+        self,
+        *,
+        budget: Budget | None = None,
+        task: Task | None = None,
+        plugins: tuple[PluginPin, ...] = (),
+        **settings: Any,
+    ) -> None:
         """A run that has been profiled."""
         self.say(
             RunStarted(
@@ -141,6 +149,7 @@ class Driver:
                 seed=self.seed,
                 budget=budget or Budget(seconds=1000.0),
                 settings={name: dict(table) for name, table in settings.items()},
+                plugins=plugins,
             )
         )
         self.say(DataProfiled(artifact("folds.csv"), artifact("sample.csv"), fold_count=5, partitions=8))

@@ -43,7 +43,7 @@ from gome.plugins.selection.reruns.events import (
     SelectionPlanned,
     SubmissionAveraged,
 )
-from gome.plugins.selection.reruns.state import RerunsSettings, Selecting, evolve
+from gome.plugins.selection.reruns.state import BASELINES, RerunsSettings, Selecting, evolve
 
 
 async def _perform(event: Event, ctx: Context) -> Payload:
@@ -118,4 +118,5 @@ plugin = Plugin(
     settings=RerunsSettings,
     default=True,
     modules=("gome.plugins.selection.reruns",),
+    flags=(BASELINES,),
 )

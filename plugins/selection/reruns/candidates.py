@@ -12,14 +12,29 @@ from gome.plugins.selection.reruns.state import Entry, Selecting
 
 
 def candidates_of(state: Selecting) -> list[Entry]:
-    """Accepted attempts with a valid submission that failed no audit, best validation score first, programs once."""
+    """Accepted attempts with a valid submission that failed no audit, best validation score first, programs once.
+
+    A baseline that validates better than all of them stands before them: whatever was accepted is no improvement then.
+    Only policies that run candidates again take it: the others are of accepted attempts by their published meaning."""
     found: dict[str, Entry] = {}
     for entry in state.entries.values():
-        if entry.accepted and entry.scored and complete(entry.scored) and entry.audit in ("", "passed"):
+        if entry.accepted and _stands(entry):
             found.setdefault(entry.digest, entry)
-    return sorted(
-        found.values(), key=lambda e: (-state.gain(e.scored.score if e.scored else 0.0, 0.0), e.order, e.cost)
-    )
+    standing = sorted(found.values(), key=lambda e: (-_score(state, e), e.order, e.cost))
+    baseline = state.baseline if state.baselines and state.settings.policy in ("reruns", "resplit") else None
+    if standing and baseline and _stands(baseline) and _score(state, baseline) > _score(state, standing[0]):
+        return [baseline, *standing]
+    return standing
+
+
+def _stands(entry: Entry) -> bool:
+    return entry.scored is not None and complete(entry.scored) and entry.audit in ("", "passed")
+
+
+def _score(state: Selecting, entry: Entry) -> float:
+    """The validation score of a scored attempt, greater is better."""
+    assert entry.scored is not None
+    return state.gain(entry.scored.score, 0.0)
 
 
 def complete(scored: SubmissionScored) -> bool:
@@ -69,7 +84,7 @@ def reseeded(entry: Entry, runs: Sequence[SubmissionScored]) -> str | None:
     try:
         return with_seeds(program, [r.seed for r in runs], [r.partition for r in runs])
     except ValueError:
-        if entry.request.trusted or len(runs) > 1:
+        if (entry.request.trusted and not entry.is_baseline) or len(runs) > 1:
             return None
         return pinned(program, runs[0].seed, runs[0].partition)
 

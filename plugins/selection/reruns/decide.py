@@ -1,10 +1,10 @@
 """Final selection: what is handed in, and why. Pure; it speaks from `SelectionStarted` on and always comes to an end.
 
-Once the last attempts are judged, the best accepted programs run again (`SelectionPlanned` says how often, as the time
-left allows), each also without the labels of one fold. When all that has ended, `ranking.py` picks one; the mean of its
-reruns is handed in, or their median run where a mean makes no sense. Policies that run nothing again hand in what was
-scored, or (`ensemble`) the weighted mean of the best. Whenever time runs out or somebody asks to stop, the best of what
-has come is handed in at once.
+Once the last attempts are judged, the best accepted programs, and a baseline that validates better than all of them,
+run again (`SelectionPlanned` says how often, as the time left allows), each also without the labels of one fold. When
+all that has ended, `ranking.py` picks one; the mean of its reruns is handed in, or their median run where a mean makes
+no sense. Policies that run nothing again hand in what was scored, or (`ensemble`) the weighted mean of the best.
+Whenever time runs out or somebody asks to stop, the best of what has come is handed in at once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def decide(state: Selecting, event: Event, draw: Draw) -> Sequence[Payload]:
         case EffectFailed(kind="OpinionRequested") | EffectCancelled(kind="OpinionRequested"):
             return _hand_in(state, averaged=False)
         case FoldMasked(partition=partition, fold=fold) if (partition, fold) == AUDIT and state.plan:
-            waiting = [state.entries[name] for name in state.plan.audited if name in state.auditing]
+            waiting = [state.known(name) for name in state.plan.audited if name in state.auditing]
             return audit_runs(state, waiting)
         case SubmissionAveraged():
             return _hand_in(state, averaged=True)
@@ -91,7 +91,7 @@ def _choose(state: Selecting) -> Sequence[Payload]:
     rows = ranked(state)
     if not rows or state.settings.policy == "resplit" or state.task is None:
         return _hand_in(state, averaged=False)
-    winner = state.entries[rows[0].attempt]
+    winner = state.known(rows[0].attempt)
     runs = runs_of(state, winner.attempt)
     facts = METRICS.get(state.task.metric.name)
     if len(runs) > 1 and (facts is None or facts.averaging) and reseeded(winner, runs):
@@ -111,13 +111,13 @@ def _hand_in(state: Selecting, *, averaged: bool) -> Sequence[Payload]:
     rows = ranked(state) if state.plan else []
     table = _table(state, rows)
     if rows and state.settings.policy == "reruns":
-        winner = state.entries[rows[0].attempt]
+        winner = state.known(rows[0].attempt)
         runs = runs_of(state, winner.attempt)
         if averaged and state.averaged:
             return [_mean(state, winner, runs, table)]
         return [_median(state, winner, runs, table)]
     if rows:
-        return [_own(state.entries[rows[0].attempt], table, "best on a fresh partition of the folds")]
+        return [_own(state.known(rows[0].attempt), table, "best on a fresh partition of the folds")]
     if averaged and isinstance(state.averaging, EnsembleRequested):
         return [_joined(state, state.averaging)]
     standing = candidates_of(state)
@@ -140,7 +140,7 @@ def _hand_in(state: Selecting, *, averaged: bool) -> Sequence[Payload]:
 
 
 def _joined(state: Selecting, wish: EnsembleRequested) -> SubmissionSelected:
-    return ensemble.selected(state, wish, tuple(_row(state.entries[name]) for name in wish.attempts))
+    return ensemble.selected(state, wish, tuple(_row(state.known(name)) for name in wish.attempts))
 
 
 def _row(entry: Entry) -> Candidate:
@@ -167,7 +167,7 @@ def _table(state: Selecting, rows: Sequence[Ranked]) -> tuple[Candidate, ...]:
     found = []
     for row in rows:
         runs = runs_of(state, row.attempt)
-        audit = state.entries[row.attempt].audit
+        audit = state.known(row.attempt).audit
         found.append(
             Candidate(
                 attempt=row.attempt,
@@ -181,7 +181,7 @@ def _table(state: Selecting, rows: Sequence[Ranked]) -> tuple[Candidate, ...]:
         )
     ranked = {row.attempt for row in rows}
     for name in state.plan.candidates if state.plan else ():
-        entry = state.entries[name]
+        entry = state.known(name)
         if name not in ranked and entry.scored:
             audit = entry.audit if entry.audit in ("", "passed") else f"failed: {entry.audit}"
             count = len(runs_of(state, name))

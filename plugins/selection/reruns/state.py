@@ -58,15 +58,20 @@ AUDIT = (0, 0)
 """Partition and fold of the audits."""
 
 
+BASELINES = "baselines"
+"""Behaviour flag: a baseline that validates better than all that was accepted is a candidate. Before, it was handed in
+only where nothing had been accepted."""
+
+
 class RerunsSettings(Struct, frozen=True):
     """The table `[reruns]` of the settings.
 
     `policy`: `reruns` (candidates run again and are averaged), `resplit` (each once on a fresh partition, the best
     there hands in its own submission), `best_validation`, `last_accepted`, `opinion` (the reasoner's favourite of the
     candidates hands in its own submission; where there is none, the best validation score), `ensemble` (the weighted
-    mean of the candidates' own submissions, see `ensemble`). `candidates` and `repeats`
-    are upper bounds, shrunk to the time left. `penalty` is λ, the standard errors by which a challenger has to beat the
-    leader.
+    mean of the candidates' own submissions, see `ensemble`). The first two count a baseline that validates better than
+    all accepted attempts among the candidates. `candidates` and `repeats` are upper bounds, shrunk to the time left.
+    `penalty` is λ, the standard errors by which a challenger has to beat the leader.
     """
 
     policy: Literal["reruns", "resplit", "best_validation", "last_accepted", "opinion", "ensemble"] = "reruns"
@@ -97,6 +102,11 @@ class Entry:
         return max(self.seconds, self.code.estimate_seconds if self.code else 0.0, 0.05)
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether this is no attempt of a step; it counts as older than any."""
+        return self.order < 0
+
+    @property
     def digest(self) -> str:
         """What tells programs apart."""
         if self.code:
@@ -116,6 +126,7 @@ class Selecting:
     ledger: Ledger = field(default_factory=Ledger)
     entries: dict[str, Entry] = field(default_factory=dict)
     baseline: Entry | None = None
+    baselines: bool = False
     unjudged: dict[str, None] = field(default_factory=dict)
     accepted: int = 0
     started: bool = False
@@ -147,6 +158,12 @@ class Selecting:
         """An attempt or the baseline."""
         return self.baseline if self.baseline and attempt == self.baseline.attempt else self.entries.get(attempt)
 
+    def known(self, attempt: str) -> Entry:
+        """An attempt or the baseline, of which it is known that it is there."""
+        found = self.entry(attempt)
+        assert found is not None
+        return found
+
 
 def evolve(state: Selecting, event: Event) -> Selecting:
     """Fold one event."""
@@ -157,6 +174,7 @@ def evolve(state: Selecting, event: Event) -> Selecting:
     match payload:
         case RunStarted() as started:
             state.task, state.capacity = started.task, max(1, started.capacity)
+            state.baselines = BASELINES in started.flags_of("reruns")
             _configure(state, started.settings)
         case RunForked(settings=settings):
             _configure(state, settings)

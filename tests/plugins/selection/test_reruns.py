@@ -24,6 +24,7 @@ from gome.events import (
     OpinionGiven,
     OpinionRequested,
     Payload,
+    PluginPin,
     SelectionFailed,
     SelectionStarted,
     StepPlanned,
@@ -418,3 +419,54 @@ def test_with_nothing_valid_selection_fails_with_the_reason() -> None:
 def test_nothing_is_said_before_selection_starts() -> None:
     run = run_of({"a1": 0.5})
     assert all(isinstance(e, Event) and e.by == "test" for e in run.log)
+
+
+def run_with_baseline(score: float, flags: tuple[str, ...] = plugin.flags, **settings: object) -> Driver:
+    """A run with a baseline of this score and two accepted attempts, of 0.5 and 0.3 (lower is better)."""
+    run = Driver(plugin, seed=7)
+    pin = PluginPin(name="reruns", role="selection", version="1", digest="", flags=flags)
+    run.start(plugins=(pin,), reruns={"audit": False, **settings})
+    program = "SEED = int(os.environ.get('GOME_SEED', '0'))\n"
+    run.attempt("baseline", score, planned=False, feedback=None, program=program)
+    for name, of in {"a1": 0.5, "a2": 0.3}.items():
+        run.attempt(name, of)
+        run.say(AttemptAccepted(name))
+    return run
+
+
+def test_a_baseline_that_validates_better_than_all_that_was_accepted_is_run_again_with_them_and_handed_in() -> None:
+    run = run_with_baseline(0.2)
+    asked = begin(run)
+    assert [r.attempt for r in asked] == ["baseline", "a2", "a1"] * 3
+    rerun_all(run, asked, {"baseline": [0.2, 0.21, 0.22], "a2": [0.3] * 3, "a1": [0.5] * 3})
+    found = outcome(run)
+    assert (found.attempt, found.score, found.partitions) == ("baseline", 0.21, (2,))
+    assert f'os.environ.setdefault("GOME_SEED", "{found.seeds[0]}")' in str(found.program)
+    assert "came out ahead of a2, a1" in found.reason
+
+
+def test_a_baseline_that_does_not_hold_up_when_it_runs_again_is_not_handed_in() -> None:
+    run = run_with_baseline(0.2)
+    rerun_all(run, begin(run), {"baseline": [0.4] * 3, "a2": [0.3] * 3, "a1": [0.5] * 3})
+    assert run.last(AverageRequested).submissions[0].name.startswith("a2")
+
+
+def test_a_baseline_that_validates_worse_is_no_candidate() -> None:
+    assert {r.attempt for r in begin(run_with_baseline(0.31))} == {"a1", "a2"}
+
+
+@pytest.mark.parametrize("policy", ["best_validation", "last_accepted"])
+def test_policies_of_accepted_attempts_never_hand_in_the_baseline_beside_them(policy: str) -> None:
+    run = run_with_baseline(0.2, policy=policy)
+    begin(run)
+    assert outcome(run).attempt == "a2"
+
+
+def test_a_run_recorded_before_baselines_were_candidates_hands_in_what_it_did() -> None:
+    assert {r.attempt for r in begin(run_with_baseline(0.2, flags=()))} == {"a1", "a2"}
+
+
+def test_where_there_is_no_time_to_run_again_the_better_baseline_is_handed_in() -> None:
+    run = run_with_baseline(0.2)
+    begin(run, active=999.0)
+    assert outcome(run).attempt == "baseline" and "no time to run candidates again" in outcome(run).reason
