@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from gome.events import AttemptAccepted, Draw, Event, Payload, PluginPin, RunStarted
 from gome.kernel.discovery import codec_for, pin
+from gome.kernel.lifecycle import lifecycle
 from gome.kernel.log_memory import MemoryLog
 from gome.kernel.plugin import Plugin
 from gome.kernel.replay import Verdict, Verifier
@@ -100,7 +101,8 @@ async def test_a_run_of_an_older_version_verifies_with_a_newer_one_that_keeps_th
 async def test_a_run_of_the_newer_version_records_its_flag_and_verifies_with_the_new_behaviour() -> None:
     bench = Bench()
     assert set(await bench.go(NEW)) == {"IT RAN"}
-    assert await bench.flags() == {name: {("louder",)} if name == "toy-judge" else {()} for name in await bench.flags()}
+    wanted = {"toy-judge": ("louder",), "lifecycle": lifecycle.flags}
+    assert await bench.flags() == {name: {wanted.get(name, ())} for name in await bench.flags()}
     verdict = await bench.verify(NEW)
     assert verdict.ok and verdict.finished
     assert not (await bench.verify(OLD)).ok
