@@ -16,8 +16,9 @@ ARGS ?=
 # The endpoint of `make llm`; what is not named here comes from gome.toml and the environment.
 ENDPOINT = $(if $(MODEL),--model "$(MODEL)") $(if $(BASE_URL),--base-url "$(BASE_URL)")
 LLM_RUN := llm-$(shell date +%m%d-%H%M%S)
-# Processes that share the tests. Many tests start programs of their own, so more of them than cores do not pay.
-WORKERS ?= 2
+# Processes that share the tests. Tests wait for servers and programs of their own a good third of the time, so one more
+# than two cores pays.
+WORKERS ?= 3
 
 .PHONY: run llm test slow check fix bench gpu clean
 .DEFAULT_GOAL := run
