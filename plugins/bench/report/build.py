@@ -88,7 +88,7 @@ def _part(name: str, rows: Sequence[Row]) -> Part:
         name,
         provenance(rows),
         policies,
-        tuple(findings(stand, pairs, cross, scales, failed, holes, ratios, policies[0])),
+        tuple(findings(stand, pairs, cross, cells, scales, failed, holes, ratios, policies[0])),
         tuple(stand),
         tuple(task_results(cells, names)),
         tuple(pairs),

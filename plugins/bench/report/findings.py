@@ -9,10 +9,12 @@ from gome.plugins.bench.report.crossover import Crossover
 from gome.plugins.bench.report.gaps import Failure, Missing
 from gome.plugins.bench.report.paired import Paired
 from gome.plugins.bench.report.results import Standing
-from gome.plugins.bench.report.scale import Scale
+from gome.plugins.bench.report.scale import Cell, Scale
 
 FEW_TASKS = 10
 """Fewer tasks than this make a bootstrap over tasks too sure of itself (`bootstrap` says by how much)."""
+ROUNDED = 1e-6
+"""Relative difference within which a score equals a reference, which is written with seven digits."""
 LAVISH = 1.25
 """Spending ratio of arms from which a comparison is called unequal."""
 
@@ -21,6 +23,7 @@ def findings(
     standings: Sequence[Standing],
     pairs: Sequence[Paired],
     cross: Crossover,
+    cells: Sequence[Cell],
     scales: Sequence[Scale],
     failed: Sequence[Failure],
     holes: Sequence[Missing],
@@ -31,13 +34,33 @@ def findings(
     for pair in pairs:
         if not pair.context and pair.one == lead:
             yield _met(pair)
-    if len(standings) == 1 and standings[0].share.mean is not None:
-        yield f"{standings[0].arm} came {standings[0].share.mean:.2f} of the way{bounds(standings[0].share)}."
+    if len(standings) == 1:
+        if standings[0].share.mean is not None:
+            yield f"{standings[0].arm} came {standings[0].share.mean:.2f} of the way{bounds(standings[0].share)}."
+        yield from _beside_references(standings[0].arm, cells, scales)
     for slope in cross.slopes:
         yield slope.verdict
     if cross.doubt:
         yield cross.doubt
     yield from _doubts(standings, scales, failed, holes, ratios)
+
+
+def _beside_references(arm: str, cells: Sequence[Cell], scales: Sequence[Scale]) -> Iterator[str]:
+    """How an arm that stands alone did beside the best score that others were measured to reach on these answers."""
+    known = {(s.task, s.split): s for s in scales if s.reference is not None}
+    better, met = 0, 0
+    for cell in cells:
+        scale = known.get((cell.row.task, cell.row.split_seed))
+        if scale is None or scale.reference is None:
+            continue
+        met += 1
+        least = ROUNDED * abs(scale.reference)
+        better += cell.row.hidden is not None and scale.better(cell.row.hidden, scale.reference) > least
+    if met:
+        yield (
+            f"{arm} handed in better than the best reference score (default LightGBM or an AutoML library) in {better} "
+            f"of {met} runs that have one."
+        )
 
 
 def _met(pair: Paired) -> str:

@@ -198,3 +198,15 @@ def test_a_bench_of_one_run_has_a_page_and_a_text(capsys: pytest.CaptureFixture[
     read(page(report))
     show(report)
     assert "gradient came 0.50 of the way" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("greater", "hidden", "better"), [(False, 0.4, 1), (True, 0.4, 0), (True, 0.50000001, 0)])
+def test_an_arm_that_stands_alone_is_held_beside_reference_scores(greater: bool, hidden: float, better: int) -> None:
+    rows = [row(hidden=hidden, reference=0.5, greater_is_better=greater), row(task="leaf", reference=None)]
+    (part,) = build(rows).parts
+    said = (
+        f"gradient handed in better than the best reference score (default LightGBM or an AutoML library) in {better}"
+    )
+    assert f"{said} of 1 runs that have one." in part.findings
+    (part,) = build([row(reference=None)]).parts
+    assert not any("reference score" in sentence for sentence in part.findings)
