@@ -7,6 +7,7 @@ decision: hidden grades are read when the run is over, for the report only.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -34,7 +35,7 @@ def choices(t: Trajectory, grades: Mapping[str, SubmissionGraded]) -> tuple[Choi
         return ()
     failed = {c.attempt for c in t.selected.candidates if c.audited.startswith("failed")}
     accepted = [a for a in t.accepted_attempts() if a.score is not None and a.id not in failed]
-    best = _best_hidden(t, grades)
+    best = best_hidden(t, grades)
     found = [_choice(t, "handed in", t.selected.attempt, t.selected.score, grades.get(FINAL), best)]
     picks = {
         "best validation": max(accepted, key=lambda a: (t.gain(a.score or 0.0, 0.0), -a.number), default=None),
@@ -55,11 +56,12 @@ def _choice(
     return Choice(rule, attempt, score, grade.score, t.gain(best, grade.score))
 
 
-def _best_hidden(t: Trajectory, grades: Mapping[str, SubmissionGraded]) -> float | None:
-    """The best hidden score that some attempt's own submission has; the baseline counts where it was handed in."""
+def best_hidden(t: Trajectory, grades: Mapping[str, SubmissionGraded]) -> float | None:
+    """The best hidden score that some attempt's own submission has, of those that are numbers; the baseline counts
+    where it was handed in."""
     chosen = (BASELINE,) if t.selected and t.selected.attempt == BASELINE else ()
     known = [grades[name].score for name in (*t.attempts, *chosen) if name in grades]
-    return max(known, key=lambda score: t.gain(score, 0.0), default=None)
+    return max(filter(math.isfinite, known), key=lambda score: t.gain(score, 0.0), default=None)
 
 
 def _resplit(t: Trajectory, accepted: list[Attempt]) -> Attempt | None:

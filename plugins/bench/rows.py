@@ -7,7 +7,6 @@ rows. Works on a server's log and on an archive alike, as long as the cells' run
 from __future__ import annotations
 
 import hashlib
-import math
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ from gome.events import (
     Trajectory,
 )
 from gome.events.quality import quality
+from gome.kernel.choices import best_hidden
 from gome.plugins.bench.cells import Cell
 from gome.plugins.bench.events import CellFinished
 from gome.plugins.bench.reading import Recorded, recorded
@@ -125,10 +125,6 @@ def filled(bare: Row, told: Told, graded: dict[str, SubmissionGraded]) -> Row:
     started = t.started
     assert started is not None
     final = graded.get(FINAL)
-    chosen = (BASELINE,) if t.selected and t.selected.attempt == BASELINE else ()
-    names = [name for name in (*t.attempts, *chosen) if name in graded]
-    hidden = [graded[name].score for name in names if math.isfinite(graded[name].score)]
-    best = (max if t.greater_is_better else min)(hidden, default=None)
     curve = tuple(
         msgspec.structs.replace(point, hidden_of_best=graded[name].score if name in graded else None)
         for point, name in zip(told.points, told.best, strict=True)
@@ -144,7 +140,7 @@ def filled(bare: Row, told: Told, graded: dict[str, SubmissionGraded]) -> Row:
         validation=t.selected.score if t.selected else None,
         hidden=final.score if final else None,
         hidden_se=final.se if final else None,
-        best_hidden=best,
+        best_hidden=best_hidden(t, graded),
         baseline=graded[BASELINE].score if BASELINE in graded else None,
         seconds=round(t.active, 3),
         executions=spent.executions,
