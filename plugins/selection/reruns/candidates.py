@@ -21,7 +21,7 @@ def candidates_of(state: Selecting) -> list[Entry]:
         if entry.accepted and _stands(entry):
             found.setdefault(entry.digest, entry)
     standing = sorted(found.values(), key=lambda e: (-_score(state, e), e.order, e.cost))
-    baseline = state.baseline if state.baselines and state.settings.policy in ("reruns", "resplit") else None
+    baseline = state.baseline if state.baselines and state.settings.again else None
     if standing and baseline and _stands(baseline) and _score(state, baseline) > _score(state, standing[0]):
         return [baseline, *standing]
     return standing

@@ -131,7 +131,7 @@ def _hand_in(state: Selecting, *, averaged: bool) -> Sequence[Payload]:
             why += "; there was no opinion to be had"
         if state.settings.policy == "ensemble":
             why += f"; {ensemble.obstacle(state) or 'the best could not be joined'}"
-        if state.settings.policy in ("reruns", "resplit"):
+        if state.settings.again:
             why += "; no candidate could be run again" if state.plan else "; there was no time to run candidates again"
         return [_own(standing[0], table, why)]
     if state.baseline and state.baseline.scored and complete(state.baseline.scored) and state.baseline.request:

@@ -25,10 +25,9 @@ from gome.plugins.selection.reruns.state import AUDIT, CLOSING, Entry, Selecting
 def begin(state: Selecting, draw: Draw) -> Sequence[Payload]:
     """Plan the reruns and ask for them; nothing where none are wanted or possible."""
     able = [entry for entry in candidates_of(state) if entry.request]
-    policy = state.settings.policy
-    if state.hurry or not able or policy not in ("reruns", "resplit"):
+    if state.hurry or not able or not state.settings.again:
         return []
-    resplit = policy == "resplit"
+    resplit = state.settings.policy == "resplit"
     repeats = min(1 if resplit else state.settings.repeats, state.partitions - 1)
     tried = shapes(min(state.settings.candidates, len(able)), repeats)
     # Audits of all candidates, unless that costs the comparison itself: programs rendered from a closed vocabulary

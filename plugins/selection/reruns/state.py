@@ -80,6 +80,11 @@ class RerunsSettings(Struct, frozen=True):
     penalty: Annotated[float, Meta(ge=0)] = 0.5
     audit: bool = True
 
+    @property
+    def again(self) -> bool:
+        """Whether the policy runs candidates again."""
+        return self.policy in ("reruns", "resplit")
+
 
 @dataclass
 class Entry:
