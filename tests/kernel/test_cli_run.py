@@ -6,36 +6,23 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import msgspec
 import pytest
 
+from gome.events import Artifact, Event, Ledger, Metric, RunFinished, RunStarted, Task, Trajectory
 from gome.kernel.cli.run import conclude
-from gome.kernel.results import Summary
+from gome.kernel.results import Summary, summarise
+
+FILE = Artifact("sha256-x", 1)
 
 
-def summary(outcome: str, folder: Path) -> Summary:
-    return Summary(
-        run="r1",
-        task="houses",
-        metric="rmse",
-        greater_is_better=False,
-        outcome=outcome,
-        reason="the data could not be profiled",
-        attempt="",
-        score=None,
-        score_se=None,
-        hidden=None,
-        hidden_se=None,
-        over_baseline=None,
-        over_first=None,
-        steps=0,
-        accepted=0,
-        failed=0,
-        executions=0,
-        seconds=0.0,
-        payers=(),
-        findings=(),
-        folder=str(folder),
-    )
+def summary(folder: Path) -> Summary:
+    """Of a run that handed in nothing, whose results lie in a folder."""
+    t = Trajectory()
+    task = Task("houses", "regression", Metric("rmse", False), "y", "id", (), FILE, FILE, 10, 5)
+    for payload in (RunStarted(task, seed=1), RunFinished("failed", "the data could not be profiled")):
+        t.apply(Event(f"e{t.seq + 1}", type(payload).__name__, t.seq + 1, 0.0, payload))
+    return msgspec.structs.replace(summarise("r1", t, {}, Ledger()), folder=str(folder))
 
 
 def test_a_run_that_handed_in_nothing_names_the_files_that_it_left_and_no_others(
@@ -45,9 +32,12 @@ def test_a_run_that_handed_in_nothing_names_the_files_that_it_left_and_no_others
     folder = tmp_path / "gome-houses-r1"
     folder.mkdir()
     (folder / "REPORT.md").write_text("# nothing\n")
-    assert conclude(cast(Any, SimpleNamespace(summary=summary("failed", folder))), as_json=False) == 1
-    assert "results  gome-houses-r1/   (REPORT.md)" in capsys.readouterr().out
+    done = cast(Any, SimpleNamespace(summary=summary(folder)))
+    assert conclude(done, as_json=False) == 1
+    said = capsys.readouterr().out
+    assert "houses: failed (the data could not be profiled)" in said
+    assert "results  gome-houses-r1/   (REPORT.md)" in said
     for name in ("best_program.py", "submission.csv"):
         (folder / name).touch()
-    assert conclude(cast(Any, SimpleNamespace(summary=summary("done", folder))), as_json=False) == 0
+    conclude(done, as_json=False)
     assert "gome-houses-r1/   (best_program.py, submission.csv, REPORT.md)" in capsys.readouterr().out
