@@ -9,8 +9,14 @@ import pytest
 from gome.events import Budget
 from gome.kernel.errors import GomeError, UsageError
 from gome.kernel.settings import load
+from gome.plugins import bench
 from gome.plugins.bench.planning import plan
 from gome.plugins.bench.suite import Suite, read_suite, shipped, suite_of
+from gome.plugins.bench.table import read_table
+from gome.plugins.tasks.suite import SUITE
+from gome.plugins.tasks.suite.references import load as load_references
+
+BENCH = Path(bench.__file__).parent
 
 GOOD = """
 tasks = ["ames", {spec = "houses.csv", target = "price"}]
@@ -170,4 +176,30 @@ def test_every_suite_that_ships_is_one(name: str) -> None:
 
 
 def test_suites_that_compare_say_what_they_expect() -> None:
-    assert all(read_suite(name).hypothesis for name in ("real", "ablation", "scaling"))
+    assert all(read_suite(name).hypothesis for name in ("real", "ablation", "scaling", "automl"))
+
+
+def test_the_suite_beside_an_automl_library_gives_what_that_had() -> None:
+    suite, measured = read_suite("automl"), load_references()
+    budgets = {entry.flaml.budget for entry in measured.tasks.values() if entry.flaml}
+    assert (suite.budget.currency, {suite.budget.amount}) == ("execution_seconds", budgets)
+    assert suite.settings["sandbox"] == {"cores": measured.about.threads, "cache": False} and suite.capacity == 1
+    assert {task.spec for task in (*suite.dev, *suite.held_out)} == set(measured.tasks) == set(SUITE)
+    assert {t.spec for t in suite.dev} == {name for name, facts in SUITE.items() if facts.part == "dev"}
+
+
+def test_the_table_beside_an_automl_library_is_that_of_its_rows() -> None:
+    """Every figure of the README's table, and how often gome is better, from the rows and the references that ship."""
+    page = (BENCH / "README.md").read_text().partition("## Against AutoML")[2].partition("## Held-out runs")[0]
+    lines = {cells[1].split()[0]: cells[3:8] for line in page.splitlines() if len(cells := line.split("|")) == 9}
+    better = 0
+    for row in read_table(BENCH / "suites" / "run" / "automl.jsonl"):
+        entry = load_references().tasks[row.task]
+        assert entry.flaml is not None and row.hidden is not None and row.hidden_se is not None
+        default, other = entry.lightgbm.scores[0], entry.flaml.scores[0]
+        for said, meant in zip(lines[row.task], (default, other, row.hidden, row.hidden_se), strict=False):
+            assert float(said) == pytest.approx(meant, rel=1e-3, abs=6e-5), row.task
+        won = row.hidden > other if row.greater_is_better else row.hidden < other
+        assert lines[row.task][4].strip() == ("gome" if won else "FLAML"), row.task
+        better += won
+    assert len(lines) == 2 + 16 and f"holds: {better} of 16." in page
