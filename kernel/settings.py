@@ -67,7 +67,7 @@ class Settings:
     `plugins` holds a table per plugin, unchecked; `secrets` is what the secrets file says. `replicas` is how many
     servers of a cluster shall hold the log (1, 3 or 5; 0: three where there is a cluster), `lease` after how many
     seconds of silence a worker's work, or a service's, goes to another one (5 to 3600). `origins` maps keys as TOML
-    writes them to where they came from."""
+    writes them to where they came from, `profiled` is what the profile says by itself."""
 
     home: Path
     nats_url: str = ""
